@@ -1,1 +1,4 @@
-//! ray-daemon
+//! The native daemons, as libraries: `scheduler` and `objstore` each have a `run()` and a three-line main.
+
+pub mod objstore;
+pub mod scheduler;

@@ -1,0 +1,252 @@
+//! The objects a process has references to: who claims them here, what the scheduler has booked, what is known of their value.
+
+use super::{Action, Process};
+use ray_protocol::control::ToScheduler;
+use ray_protocol::{Location, ObjectId, TaskId, Value};
+
+/// One object this process has claims on.
+#[derive(Debug, Default)]
+pub(super) struct Object {
+    /// Claims inside this process. The entry goes when this reaches zero.
+    local: u32,
+    /// Holds the scheduler has booked in this process's name; positive once the object is shared.
+    holds: u32,
+    /// Whether the scheduler was told (own objects) or asked (foreign ones) about the value.
+    announced: bool,
+    /// Whether the event loop wants an [`Action::Ready`].
+    watched: bool,
+    /// None until the object exists.
+    value: Option<Box<Value>>,
+    /// Own tasks that wait for it. Boxed: most objects never have one.
+    #[allow(clippy::box_collection)]
+    dependents: Option<Box<Vec<u64>>>,
+}
+
+/// What is known of an object.
+#[derive(Debug, PartialEq, Clone, Copy)]
+pub enum ObjectView<'a> {
+    /// No reference to it is alive in this process.
+    Unknown,
+    /// Not there yet.
+    Pending,
+    /// There.
+    Ready(&'a Value),
+}
+
+impl Process {
+    /// A new object made by this process; the caller gets one claim on it. `inner` are the references inside the value.
+    pub fn put(&mut self, value: Value, inner: &[ObjectId]) -> ObjectId {
+        let object = TaskId { client: self.me, seq: self.take_seq() }.result(0);
+        self.put_as(object, value, inner);
+        object
+    }
+
+    /// As [`put`](Self::put), under an id taken before with [`take_seq`](Self::take_seq).
+    pub fn put_as(&mut self, object: ObjectId, value: Value, inner: &[ObjectId]) {
+        self.objects.insert(object, Object { local: 1, value: Some(Box::new(value)), ..Object::default() });
+        if !inner.is_empty() {
+            for &object in inner {
+                self.share(object);
+            }
+            self.tell_scheduler(ToScheduler::Contains { object, inner: inner.to_vec() });
+            let outer = self.objects.get_mut(&object).expect("just inserted");
+            outer.holds += 1;
+        }
+    }
+
+    /// The next running number of this process.
+    #[inline]
+    pub fn take_seq(&mut self) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        seq
+    }
+
+    /// One more claim on an object. A reference this process did not know yet was read from a message or an object that keeps it alive
+    /// until the scheduler hears of our hold (it reads our messages in order, and ours to drop the other comes later).
+    pub fn retain(&mut self, object: ObjectId) {
+        let entry = self.objects.entry(object).or_default();
+        entry.local += 1;
+        if entry.local == 1 && entry.holds == 0 {
+            entry.holds = 1;
+            let client = self.me;
+            self.tell_scheduler(ToScheduler::Hold { client, object, count: 1 });
+        }
+    }
+
+    /// One more claim on an object for which the sender of a message has already booked a hold in our name.
+    pub fn retain_booked(&mut self, object: ObjectId) {
+        let entry = self.objects.entry(object).or_default();
+        entry.local += 1;
+        entry.holds += 1;
+    }
+
+    /// One more claim on an object this process certainly has an entry for.
+    #[inline]
+    pub fn retain_known(&mut self, object: ObjectId) {
+        match self.objects.get_mut(&object) {
+            Some(entry) => entry.local += 1,
+            None => self.retain(object),
+        }
+    }
+
+    /// One claim less. The last one gives the object up (P-2).
+    #[inline]
+    pub fn release(&mut self, object: ObjectId) {
+        let Some(entry) = self.objects.get_mut(&object) else { return };
+        entry.local -= 1;
+        if entry.local == 0 {
+            let entry = self.objects.remove(&object).expect("just seen");
+            self.give_up(object, entry);
+        }
+    }
+
+    fn give_up(&mut self, object: ObjectId, entry: Object) {
+        if entry.holds > 0 {
+            let client = self.me;
+            self.tell_scheduler(ToScheduler::Hold { client, object, count: -(entry.holds as i32) });
+        } else if let Some(value) = entry.value
+            && let Value::Stored(_) = *value
+        {
+            self.actions.push_back(Action::Free(object));
+        }
+    }
+
+    /// What is known of an object's value.
+    #[inline]
+    pub fn value(&self, object: ObjectId) -> ObjectView<'_> {
+        match self.objects.get(&object) {
+            None => ObjectView::Unknown,
+            Some(Object { value: None, .. }) => ObjectView::Pending,
+            Some(Object { value: Some(value), .. }) => ObjectView::Ready(value),
+        }
+    }
+
+    /// Asks for an [`Action::Ready`] when the object gets its value. Returns whether it has one already.
+    pub fn watch(&mut self, object: ObjectId) -> bool {
+        let Some(entry) = self.objects.get_mut(&object) else { return false };
+        if entry.value.is_some() {
+            return true;
+        }
+        entry.watched = true;
+        self.ask_for(object);
+        false
+    }
+
+    /// Makes sure that news of the object's value will come, if it is somebody else's.
+    pub fn ask_for(&mut self, object: ObjectId) {
+        let me = self.me;
+        let Some(entry) = self.objects.get_mut(&object) else { return };
+        if entry.value.is_none() && object.owner() != me && !entry.announced {
+            entry.announced = true;
+            self.tell_scheduler(ToScheduler::Subscribe { object });
+        }
+    }
+
+    /// A copy of the object was brought to this node.
+    pub fn localised(&mut self, object: ObjectId, location: Location) {
+        if let Some(entry) = self.objects.get_mut(&object) {
+            entry.value = Some(Box::new(Value::Stored(location)));
+        }
+    }
+
+    /// How many objects this process has claims on.
+    pub fn object_count(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Tells the scheduler of an object before a reference to it leaves this process. Foreign objects are known to it already.
+    pub(super) fn share(&mut self, object: ObjectId) {
+        let me = self.me;
+        let Some(entry) = self.objects.get_mut(&object) else { return };
+        if object.owner() != me || entry.announced {
+            return;
+        }
+        entry.announced = true;
+        entry.holds += 1;
+        let value = entry.value.as_deref().cloned();
+        self.tell_scheduler(ToScheduler::Share { object, value });
+    }
+
+    /// Books a hold for the client a reference travels to.
+    pub(super) fn book_hold(&mut self, client: ray_protocol::ClientId, object: ObjectId) {
+        self.share(object);
+        self.tell_scheduler(ToScheduler::Hold { client, object, count: 1 });
+    }
+
+    /// Makes the entry of a result that does not exist yet, with the caller's claim on it.
+    #[inline]
+    pub(super) fn expect_object(&mut self, object: ObjectId) {
+        self.objects.insert(object, Object { local: 1, ..Object::default() });
+    }
+
+    /// A task of this process gave an object its value.
+    pub(super) fn own_value(&mut self, object: ObjectId, value: Value, has_refs: bool) {
+        let me = self.me;
+        let elsewhere = matches!(&value, Value::Stored(location) if location.node != self.node);
+        let Some(entry) = self.objects.get_mut(&object) else {
+            // Nobody wants it any more. What it contains is booked under its own id; one hold of ours was booked with it.
+            if has_refs {
+                self.tell_scheduler(ToScheduler::Hold { client: me, object, count: -1 });
+            } else if let Value::Stored(_) = value {
+                self.forget_stored(object, value, elsewhere);
+            }
+            return;
+        };
+        if entry.value.is_some() {
+            return; // an earlier attempt already gave it one
+        }
+        entry.holds += has_refs as u32;
+        let tell = entry.announced.then(|| value.clone());
+        entry.value = Some(Box::new(value));
+        if let Some(value) = tell {
+            self.tell_scheduler(ToScheduler::Ready { object, value });
+        } else if elsewhere {
+            // Its bytes are in another node's store, which only the scheduler can tell to free them.
+            self.share(object);
+        }
+        self.now_ready(object);
+    }
+
+    fn forget_stored(&mut self, object: ObjectId, value: Value, elsewhere: bool) {
+        if elsewhere {
+            self.tell_scheduler(ToScheduler::Share { object, value: Some(value) });
+            let client = self.me;
+            self.tell_scheduler(ToScheduler::Hold { client, object, count: -1 });
+        } else {
+            self.actions.push_back(Action::Free(object));
+        }
+    }
+
+    /// The scheduler told us the value of an object we asked for.
+    pub(super) fn foreign_value(&mut self, object: ObjectId, value: Value) {
+        let Some(entry) = self.objects.get_mut(&object) else { return };
+        if entry.value.is_none() {
+            entry.value = Some(Box::new(value));
+            self.now_ready(object);
+        }
+    }
+
+    fn now_ready(&mut self, object: ObjectId) {
+        let entry = self.objects.get_mut(&object).expect("its value was just set");
+        if core::mem::take(&mut entry.watched) {
+            self.actions.push_back(Action::Ready(object));
+        }
+        if let Some(dependents) = entry.dependents.take() {
+            for seq in *dependents {
+                self.input_ready(seq);
+            }
+        }
+    }
+
+    /// Registers a task that waits for an object; false when there is nothing to wait for.
+    pub(super) fn depend(&mut self, object: ObjectId, seq: u64) -> bool {
+        let Some(entry) = self.objects.get_mut(&object) else { return false };
+        if entry.value.is_some() {
+            return false;
+        }
+        entry.dependents.get_or_insert_default().push(seq);
+        self.ask_for(object);
+        true
+    }
+}

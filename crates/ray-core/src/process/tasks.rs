@@ -1,0 +1,336 @@
+//! The tasks a process has submitted and not seen the end of.
+
+use super::{Action, LONG_TASK, ObjectView, Process, ShapeId, TaskSpec};
+use ray_protocol::control::{GraphEvent, ToScheduler};
+use ray_protocol::record::{self, RecordError, ResultValues, TaskHeader, flag};
+use ray_protocol::value::Exit;
+use ray_protocol::{ClientId, Failure, NodeId, ObjectId, TaskId, Value};
+
+/// One task between submission and its last result.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) header: TaskHeader,
+    pub(super) body: Box<[u8]>,
+    pub(super) inputs: Box<[ObjectId]>,
+    pub(super) nested: Box<[ObjectId]>,
+    pub(super) shape: ShapeId,
+    pub(super) state: TaskState,
+    pub(super) retries_left: i32,
+    /// The actor it is a call of.
+    pub(super) actor: Option<TaskId>,
+    /// Set by cancel: whatever happens to it now, it is not tried again.
+    pub(super) cancelled: bool,
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TaskState {
+    /// This many inputs do not exist yet.
+    Waiting(u32),
+    /// In its shape's queue (or its actor's).
+    Queued,
+    /// In this worker's ring, or running there.
+    Pushed(ClientId),
+}
+
+impl Process {
+    /// Submits a task. Returns its id; its `returns` results each have one claim, the caller's.
+    pub fn submit(&mut self, spec: TaskSpec) -> TaskId {
+        self.submit_for(spec, None)
+    }
+
+    pub(super) fn submit_for(&mut self, spec: TaskSpec, actor: Option<TaskId>) -> TaskId {
+        let id = TaskId { client: self.me, seq: self.take_seq() };
+        for index in 0..spec.returns {
+            self.expect_object(id.result(index));
+        }
+        self.report(GraphEvent::Submitted {
+            seq: id.seq,
+            function: spec.function,
+            returns: spec.returns,
+            parent: spec.parent,
+            inputs: spec.inputs.clone(),
+        });
+        let mut missing = 0;
+        for &input in &spec.inputs {
+            self.retain_known(input);
+            missing += u32::from(self.depend(input, id.seq));
+        }
+        for &object in &spec.nested {
+            self.retain_known(object);
+        }
+        let flags = spec.flags | if spec.nested.is_empty() { 0 } else { flag::HAS_REFS };
+        let task = Task {
+            header: TaskHeader {
+                flags,
+                attempt: 0,
+                seq: id.seq,
+                function: spec.function,
+                returns: spec.returns,
+                arguments: spec.arguments,
+            },
+            body: spec.body.into_boxed_slice(),
+            inputs: spec.inputs.into_boxed_slice(),
+            nested: spec.nested.into_boxed_slice(),
+            shape: spec.shape,
+            state: TaskState::Waiting(missing),
+            retries_left: spec.max_retries,
+            actor,
+            cancelled: false,
+        };
+        self.tasks.insert(id.seq, task);
+        if actor.is_some() {
+            self.actor_call_submitted(id.seq);
+        } else if missing == 0 {
+            self.enqueue(id.seq);
+        }
+        id
+    }
+
+    /// What to push for an [`Action::Push`]: the header, and the body with every input's value in place. None when the task is gone.
+    pub fn pushable(&self, seq: u64) -> Option<(TaskHeader, std::borrow::Cow<'_, [u8]>)> {
+        let task = self.tasks.get(&seq)?;
+        if task.inputs.is_empty() {
+            return Some((task.header, std::borrow::Cow::Borrowed(&task.body)));
+        }
+        let body = record::resolve_body(&task.body, task.header.arguments, |object| match self.value(object) {
+            ObjectView::Ready(value) => value,
+            _ => unreachable!("P-4: a task is pushed only when its inputs have values"),
+        });
+        Some((task.header, std::borrow::Cow::Owned(body.expect("this process wrote the body itself"))))
+    }
+
+    /// Stops a task of this process. Returns whether it was still there to be stopped.
+    pub fn cancel(&mut self, id: TaskId, force: bool, recursive: bool) -> bool {
+        let Some(task) = self.tasks.get_mut(&id.seq).filter(|_| id.client == self.me) else { return false };
+        if task.cancelled && !force {
+            return true;
+        }
+        task.cancelled = true;
+        match task.state {
+            TaskState::Waiting(_) | TaskState::Queued => self.fail_cancelled(id.seq),
+            TaskState::Pushed(worker) => {
+                self.actions.push_back(Action::Cancel { worker, seq: id.seq, force, recursive });
+            }
+        }
+        true
+    }
+
+    fn fail_cancelled(&mut self, seq: u64) {
+        let function = self.tasks.get(&seq).map_or_else(String::new, |task| self.function_name(task.header.function));
+        self.fail_task(seq, &Failure::Cancelled { function }.into_value());
+    }
+
+    /// An input of a waiting task got its value.
+    pub(super) fn input_ready(&mut self, seq: u64) {
+        let Some(task) = self.tasks.get_mut(&seq) else { return };
+        if let TaskState::Waiting(missing) = &mut task.state {
+            *missing -= 1;
+            if *missing == 0 {
+                match task.actor {
+                    Some(actor) => self.push_actor_calls(actor),
+                    None => self.enqueue(seq),
+                }
+            }
+        }
+    }
+
+    /// Queues a task whose inputs all exist, unless one of them failed.
+    pub(super) fn enqueue(&mut self, seq: u64) {
+        if let Some(failure) = self.failed_input(seq) {
+            self.fail_task(seq, &failure);
+            return;
+        }
+        let task = self.tasks.get_mut(&seq).expect("the caller has just seen it");
+        task.state = TaskState::Queued;
+        let shape = task.shape;
+        self.shapes[shape.0 as usize].queue.push_back(seq);
+        self.dispatch(shape);
+    }
+
+    /// The failure a task inherits from its inputs, if any.
+    pub(super) fn failed_input(&self, seq: u64) -> Option<Value> {
+        let task = self.tasks.get(&seq)?;
+        task.inputs.iter().find_map(|&input| match self.value(input) {
+            ObjectView::Ready(value @ Value::Failed(_)) => Some(value.clone()),
+            _ => None,
+        })
+    }
+
+    /// The node that holds most of a task's stored inputs, if any.
+    pub(super) fn nearest(&self, seq: u64) -> Option<NodeId> {
+        let task = self.tasks.get(&seq)?;
+        let mut best: Option<(u64, NodeId)> = None;
+        for &input in &task.inputs {
+            if let ObjectView::Ready(Value::Stored(location)) = self.value(input)
+                && best.is_none_or(|(size, _)| location.size_bytes > size)
+            {
+                best = Some((location.size_bytes, location.node));
+            }
+        }
+        best.map(|(_, node)| node)
+    }
+
+    /// Marks a task pushed and books what travels with it.
+    pub(super) fn push(&mut self, worker: ClientId, seq: u64) {
+        let task = self.tasks.get_mut(&seq).expect("queued tasks exist");
+        task.state = TaskState::Pushed(worker);
+        if !task.inputs.is_empty() || !task.nested.is_empty() {
+            for object in self.travelling(seq) {
+                self.book_hold(worker, object);
+            }
+        }
+        self.actions.push_back(Action::Push { worker, seq });
+    }
+
+    /// The objects a pushed task's worker gets a hold on: nested references, and inputs whose memory it may keep views of.
+    fn travelling(&self, seq: u64) -> Vec<ObjectId> {
+        let task = &self.tasks[&seq];
+        let stored = |object: &&ObjectId| matches!(self.value(**object), ObjectView::Ready(Value::Stored(_)));
+        task.inputs.iter().filter(stored).chain(task.nested.iter()).copied().collect()
+    }
+
+    /// Holds booked for a worker that did not take the task after all.
+    fn unbook(&mut self, worker: ClientId, seq: u64) {
+        for object in self.travelling(seq) {
+            self.tell_scheduler(ToScheduler::Hold { client: worker, object, count: -1 });
+        }
+    }
+
+    pub(super) fn result_arrived(
+        &mut self,
+        worker: ClientId,
+        seq: u64,
+        first: u32,
+        more: bool,
+        run_time_us: u32,
+        mut values: ResultValues<'_>,
+    ) -> Result<(), RecordError> {
+        let id = TaskId { client: self.me, seq };
+        let Some(task) = self.tasks.get(&seq) else { return Ok(()) };
+        if task.state != TaskState::Pushed(worker) {
+            return Err(RecordError("a result of a task that is not there"));
+        }
+        let (function, returns, is_call) = (task.header.function, task.header.returns, task.actor.is_some());
+        let mut ok = true;
+        let mut index = first;
+        while let Some(value) = values.next_value() {
+            let (value, has_refs) = value?;
+            if index >= returns {
+                return Err(RecordError("more results than the task has"));
+            }
+            ok &= !matches!(value, Value::Failed(_));
+            self.own_value(id.result(index), value, has_refs);
+            index += 1;
+        }
+        if more {
+            return Ok(());
+        }
+        if index < returns {
+            return Err(RecordError("fewer results than the task has"));
+        }
+        if !is_call {
+            self.learn_run_time(function, run_time_us);
+        }
+        self.report(GraphEvent::Finished { seq, ok, run_time_us });
+        self.finish(seq);
+        self.worker_progressed(worker, seq);
+        Ok(())
+    }
+
+    /// Gives all results of a task one failure and forgets the task.
+    pub(super) fn fail_task(&mut self, seq: u64, failure: &Value) {
+        let id = TaskId { client: self.me, seq };
+        let Some(task) = self.tasks.get(&seq) else { return };
+        for index in 0..task.header.returns {
+            self.own_value(id.result(index), failure.clone(), false);
+        }
+        self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0 });
+        self.finish(seq);
+    }
+
+    /// The end of a task: its claims on its arguments go.
+    fn finish(&mut self, seq: u64) {
+        let Some(task) = self.tasks.remove(&seq) else { return };
+        for &object in task.inputs.iter().chain(task.nested.iter()) {
+            self.release(object);
+        }
+    }
+
+    /// A worker gave a task back without starting it.
+    pub(super) fn task_returned(&mut self, worker: ClientId, seq: u64) {
+        let Some(task) = self.tasks.get(&seq).filter(|task| task.state == TaskState::Pushed(worker)) else { return };
+        let (shape, actor) = (task.shape, task.actor);
+        if actor.is_some() {
+            return; // an actor runs what it is sent
+        }
+        self.unbook(worker, seq);
+        self.requeue(shape, [seq]);
+        self.worker_is_busy(worker, seq);
+        self.dispatch(shape);
+    }
+
+    /// Puts tasks back at the front of their queue, in the order given.
+    fn requeue(&mut self, shape: ShapeId, tasks: impl IntoIterator<Item = u64, IntoIter: DoubleEndedIterator>) {
+        for seq in tasks.into_iter().rev() {
+            let Some(task) = self.tasks.get_mut(&seq) else { continue };
+            if task.cancelled {
+                self.fail_cancelled(seq);
+                continue;
+            }
+            task.state = TaskState::Queued;
+            // Tasks come back one by one, the first submitted first: keep the queue sorted among those that came back.
+            let queue = &mut self.shapes[shape.0 as usize].queue;
+            let at = queue.iter().take_while(|&&other| other < seq).count();
+            queue.insert(at, seq);
+        }
+    }
+
+    /// A worker is gone. `started` is the last task it had begun, read from memory it left behind.
+    pub fn worker_lost(&mut self, now: crate::Time, worker: ClientId, exit: &Exit, started: Option<u64>) {
+        self.now = now;
+        self.actor_worker_lost(worker, exit);
+        let Some(at) = self.leases.iter().position(|lease| lease.worker == worker) else { return };
+        let lease = self.leases.remove(at);
+        let begun = started.and_then(|last| lease.in_flight.iter().position(|&seq| seq == last)).map_or(0, |at| at + 1);
+        let mut again = Vec::new();
+        for (position, &seq) in lease.in_flight.iter().enumerate() {
+            let Some(task) = self.tasks.get_mut(&seq) else { continue };
+            if position < begun {
+                task.header.attempt += 1;
+                if task.retries_left == 0 || task.cancelled {
+                    let (function, attempts, cancelled) = (task.header.function, task.header.attempt, task.cancelled);
+                    let function = self.function_name(function);
+                    let failure = if cancelled && exit.signal.is_some() {
+                        Failure::Cancelled { function }
+                    } else {
+                        Failure::WorkerCrashed { function, exit: exit.clone(), attempts }
+                    };
+                    self.fail_task(seq, &failure.into_value());
+                    continue;
+                }
+                task.retries_left -= i32::from(task.retries_left > 0);
+            }
+            again.push(seq);
+        }
+        self.requeue(lease.shape, again);
+        self.dispatch(lease.shape);
+    }
+
+    fn learn_run_time(&mut self, function: ray_protocol::FunctionId, run_time_us: u32) {
+        let sample = run_time_us as f32;
+        let mean = self.run_times.entry(function).or_insert(sample);
+        // A rise is believed at once, a fall slowly: pushing behind a long task costs more than not pushing behind a short one.
+        *mean = if sample > *mean { sample } else { *mean * 0.9 + sample * 0.1 };
+    }
+
+    /// Asks workers for what they have not started behind a task that turned out long.
+    pub(super) fn recall_behind_long_tasks(&mut self) {
+        for lease in &mut self.leases {
+            if lease.in_flight.len() > 1 && !lease.recalled && self.now.since(lease.last_progress) >= LONG_TASK {
+                lease.recalled = true;
+                self.actions.push_back(Action::Recall(lease.worker));
+            }
+        }
+    }
+}

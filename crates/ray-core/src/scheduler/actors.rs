@@ -1,0 +1,316 @@
+//! Actors: born on a worker of their own, found by name, restarted, dead.
+
+use super::workers::{Spawning, Work};
+use super::{Scheduler, workers};
+use ray_protocol::control::{ActorMessage, ActorNotice, ActorRow, ActorSpec, FromScheduler};
+use ray_protocol::value::{Exit, describe_exit};
+use ray_protocol::{ClientId, Failure, NodeId, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One actor.
+#[derive(Debug)]
+pub(super) struct Actor {
+    spec: ActorSpec,
+    state: State,
+    /// Handles by client; may be negative for a while, like holds.
+    handles: BTreeMap<ClientId, i32>,
+    /// Who wants to hear where it is.
+    watchers: BTreeSet<ClientId>,
+    restarts: u32,
+    /// The scheduler was told to kill it, or it ends itself: it does not come back.
+    final_reason: Option<String>,
+    /// Where its last handle went: it may finish its queue, then ends.
+    finishing: bool,
+}
+
+/// Where an actor is in its life.
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    /// Waits for resources.
+    Pending,
+    /// A worker is being forked for it.
+    Starting,
+    /// Its constructor runs there.
+    Constructing(ClientId),
+    /// It serves.
+    Alive(ClientId),
+    /// It is over; the encoded failure.
+    Dead(Vec<u8>),
+}
+
+impl Scheduler {
+    pub(super) fn actor_message(&mut self, client: ClientId, message: ActorMessage) {
+        match message {
+            ActorMessage::Create { actor, spec } => self.create_actor(client, actor, spec),
+            ActorMessage::Constructed { actor, failure } => self.actor_constructed(client, actor, failure),
+            ActorMessage::Handles { actor, client: holder, count } => self.count_handles(actor, holder, count),
+            ActorMessage::Watch { actor } => self.watch_actor(client, actor),
+            ActorMessage::Kill { actor, no_restart } => self.kill_actor(actor, no_restart),
+            ActorMessage::Exiting { actor } => {
+                if let Some(entry) = self.actors.get_mut(&actor) {
+                    entry.final_reason.get_or_insert_with(|| String::from("it ended itself (exit_actor)"));
+                }
+            }
+            ActorMessage::Find { request, namespace, name } => {
+                let actor = self.actor_names.get(&(namespace, name)).copied();
+                let found = actor.map(|actor| (actor, self.actors[&actor].spec.handle.clone()));
+                self.send(client, FromScheduler::Actor(ActorNotice::Found { request, actor: found }));
+            }
+        }
+    }
+
+    fn create_actor(&mut self, client: ClientId, actor: TaskId, spec: ActorSpec) {
+        let mut refused = None;
+        if !spec.name.is_empty() {
+            let key = (spec.namespace.clone(), spec.name.clone());
+            if self.actor_names.contains_key(&key) {
+                refused = Some(format!(
+                    "The name {} (namespace={}) is already taken by a live actor. Use another name, ray.get_actor, or get_if_exists=True.",
+                    spec.name, spec.namespace
+                ));
+            } else {
+                self.actor_names.insert(key, actor);
+            }
+        }
+        if refused.is_none() {
+            let mut entry = Actor {
+                spec,
+                state: State::Pending,
+                handles: BTreeMap::from([(client, 1)]),
+                watchers: BTreeSet::from([client]),
+                restarts: 0,
+                final_reason: None,
+                finishing: false,
+            };
+            if entry.spec.detached {
+                entry.handles.insert(ClientId(0), 1);
+            }
+            self.actors.insert(actor, entry);
+        }
+        self.send(client, FromScheduler::Actor(ActorNotice::Registered { actor, refused }));
+        self.seek_place(actor);
+    }
+
+    /// Tries to place every actor that waits for resources.
+    pub(super) fn place_pending_actors(&mut self) {
+        let pending: Vec<TaskId> =
+            self.actors.iter().filter(|(_, entry)| entry.state == State::Pending).map(|(actor, _)| *actor).collect();
+        for actor in pending {
+            self.seek_place(actor);
+        }
+    }
+
+    /// Finds a node for an actor and has a worker forked for it there; a fresh one, so that nothing of earlier tasks is in it.
+    fn seek_place(&mut self, actor: TaskId) {
+        let Some(entry) = self.actors.get(&actor).filter(|entry| entry.state == State::Pending) else { return };
+        if let Some(reason) = self.never(&entry.spec.placement).filter(|_| self.config.fail_unschedulable) {
+            let failure = Failure::Unschedulable { reason };
+            self.actor_dies(actor, postcard_failure(&failure));
+            return;
+        }
+        let fits = |node: &&workers::Node| node.alive && node.zygote_ready && node.available().covers(&entry.spec.placement);
+        let Some(node) = self.nodes.values().find(fits).map(|node| node.id) else { return };
+        let running = entry.spec.running.clone();
+        self.actors.get_mut(&actor).expect("just seen").state = State::Starting;
+        // What it will hold is taken now, in the name of the worker to come, when that worker arrives; until then two actors may be
+        // promised the same room, and the second waits for it on arrival.
+        let _ = running;
+        self.spawn(node, Spawning { actor: Some(actor) });
+    }
+
+    /// The worker forked for an actor is here.
+    pub(super) fn place_actor(&mut self, actor: TaskId, worker: ClientId) {
+        let Some(entry) = self.actors.get_mut(&actor).filter(|entry| entry.state == State::Starting) else {
+            self.kill_worker(worker, String::from("the actor it was started for is dead"));
+            return;
+        };
+        entry.state = State::Constructing(worker);
+        let (holds, creation, restarts) = (entry.spec.running.clone(), entry.spec.creation.clone(), entry.restarts);
+        self.change_worker(worker, |state| state.work = Work::Actor { actor, holds });
+        self.send(worker, FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts }));
+    }
+
+    fn actor_constructed(&mut self, client: ClientId, actor: TaskId, failure: Option<Vec<u8>>) {
+        let Some(entry) = self.actors.get_mut(&actor).filter(|entry| entry.state == State::Constructing(client)) else { return };
+        match failure {
+            None => {
+                entry.state = State::Alive(client);
+                let restarts = entry.restarts;
+                self.tell_watchers(actor, &ActorNotice::Alive { actor, worker: client, restarts });
+                self.end_if_unreferenced(actor);
+            }
+            Some(failure) => {
+                self.actor_dies(actor, failure);
+                self.kill_worker(client, String::from("its constructor raised"));
+            }
+        }
+    }
+
+    fn count_handles(&mut self, actor: TaskId, holder: ClientId, count: i32) {
+        if count > 0 && !self.clients.contains_key(&holder) {
+            return;
+        }
+        let Some(entry) = self.actors.get_mut(&actor) else { return };
+        let sum = entry.handles.entry(holder).or_default();
+        *sum += count;
+        if *sum == 0 {
+            entry.handles.remove(&holder);
+        }
+        self.end_if_unreferenced(actor);
+    }
+
+    /// The last handle is gone: the actor finishes what is queued, then ends.
+    fn end_if_unreferenced(&mut self, actor: TaskId) {
+        let Some(entry) = self.actors.get_mut(&actor) else { return };
+        if !entry.handles.is_empty() || entry.finishing {
+            return;
+        }
+        match entry.state.clone() {
+            State::Alive(worker) => {
+                entry.finishing = true;
+                entry.final_reason.get_or_insert_with(|| String::from("all handles to it went out of scope"));
+                self.send(worker, FromScheduler::Actor(ActorNotice::Finish));
+            }
+            State::Pending => {
+                let failure = self.death(actor, String::from("all handles to it went out of scope before it started"));
+                self.actor_dies(actor, failure);
+            }
+            // Decided when it is constructed.
+            State::Starting | State::Constructing(_) | State::Dead(_) => {}
+        }
+    }
+
+    fn watch_actor(&mut self, client: ClientId, actor: TaskId) {
+        let Some(entry) = self.actors.get_mut(&actor) else {
+            let reason = String::from("it is not known to this cluster (any more)");
+            let failure = postcard_failure(&Failure::ActorDied { class: String::new(), reason, init_failed: false });
+            self.send(client, FromScheduler::Actor(ActorNotice::Dead { actor, failure }));
+            return;
+        };
+        entry.watchers.insert(client);
+        let restarts = entry.restarts;
+        match entry.state.clone() {
+            State::Alive(worker) => self.send(client, FromScheduler::Actor(ActorNotice::Alive { actor, worker, restarts })),
+            State::Dead(failure) => self.send(client, FromScheduler::Actor(ActorNotice::Dead { actor, failure })),
+            State::Pending | State::Starting | State::Constructing(_) => {}
+        }
+    }
+
+    fn kill_actor(&mut self, actor: TaskId, no_restart: bool) {
+        let Some(entry) = self.actors.get_mut(&actor) else { return };
+        let reason = String::from("it was killed by ray.kill");
+        if no_restart {
+            entry.final_reason.get_or_insert_with(|| reason.clone());
+        }
+        match entry.state.clone() {
+            State::Constructing(worker) | State::Alive(worker) => self.kill_worker(worker, reason),
+            State::Pending | State::Starting if no_restart => {
+                let failure = self.death(actor, reason);
+                self.actor_dies(actor, failure);
+            }
+            State::Pending | State::Starting | State::Dead(_) => {}
+        }
+    }
+
+    /// An actor's process is gone.
+    pub(super) fn actor_worker_lost(&mut self, actor: TaskId, exit: &Exit) {
+        let Some(entry) = self.actors.get_mut(&actor) else { return };
+        if matches!(entry.state, State::Dead(_)) {
+            return;
+        }
+        let may_restart = entry.spec.max_restarts < 0 || i64::from(entry.restarts) < entry.spec.max_restarts;
+        if entry.final_reason.is_none() && may_restart {
+            entry.restarts += 1;
+            entry.state = State::Pending;
+            self.tell_watchers(actor, &ActorNotice::Restarting { actor });
+            self.seek_place(actor);
+        } else {
+            let mut reason = entry.final_reason.clone().unwrap_or_else(|| describe_exit(ClientId(0), exit));
+            if !exit.stderr_tail.is_empty() {
+                reason.push_str("\nThe last lines it wrote to standard error:\n");
+                reason.push_str(&exit.stderr_tail);
+            }
+            let failure = self.death(actor, reason);
+            self.actor_dies(actor, failure);
+        }
+    }
+
+    fn death(&self, actor: TaskId, reason: String) -> Vec<u8> {
+        let class = self.actors[&actor].spec.class.clone();
+        postcard_failure(&Failure::ActorDied { class, reason, init_failed: false })
+    }
+
+    fn actor_dies(&mut self, actor: TaskId, failure: Vec<u8>) {
+        let Some(entry) = self.actors.get_mut(&actor) else { return };
+        entry.state = State::Dead(failure.clone());
+        let key = (entry.spec.namespace.clone(), entry.spec.name.clone());
+        entry.spec.creation = Vec::new();
+        if self.actor_names.get(&key) == Some(&actor) {
+            self.actor_names.remove(&key);
+        }
+        self.tell_watchers(actor, &ActorNotice::Dead { actor, failure });
+        // What its creation needed to be repeated is not needed any more.
+        let object = actor.result(0);
+        if self.objects.contains_key(&object) {
+            self.hold(actor.client, object, -1);
+        }
+    }
+
+    fn tell_watchers(&mut self, actor: TaskId, notice: &ActorNotice) {
+        for watcher in self.actors[&actor].watchers.clone() {
+            if self.clients.contains_key(&watcher) {
+                self.send(watcher, FromScheduler::Actor(notice.clone()));
+            }
+        }
+    }
+
+    /// A client is gone: its handles go; if it was a driver, the actors it made go too, unless they are detached.
+    pub(super) fn drop_actor_claims(&mut self, client: ClientId, is_driver: bool) {
+        for actor in self.actors.keys().copied().collect::<Vec<_>>() {
+            let entry = self.actors.get_mut(&actor).expect("just listed");
+            entry.watchers.remove(&client);
+            entry.handles.remove(&client);
+            if is_driver && actor.client == client && !entry.spec.detached {
+                entry.final_reason.get_or_insert_with(|| String::from("the driver that made it ended"));
+                self.kill_actor(actor, true);
+            } else {
+                self.end_if_unreferenced(actor);
+            }
+        }
+    }
+
+    pub(super) fn actor_rows(&self) -> Vec<ActorRow> {
+        let row = |(actor, entry): (&TaskId, &Actor)| {
+            let (state, worker) = match &entry.state {
+                State::Pending if entry.restarts > 0 => ("RESTARTING", None),
+                State::Pending | State::Starting => ("PENDING_CREATION", None),
+                State::Constructing(worker) => ("PENDING_CREATION", Some(worker)),
+                State::Alive(worker) => ("ALIVE", Some(worker)),
+                State::Dead(_) => ("DEAD", None),
+            };
+            let client = worker.and_then(|worker| self.clients.get(worker));
+            ActorRow {
+                actor: *actor,
+                class: entry.spec.class.clone(),
+                name: entry.spec.name.clone(),
+                namespace: entry.spec.namespace.clone(),
+                state: state.to_owned(),
+                pid: client.map_or(0, |client| client.pid),
+                node: client.map_or(NodeId(0), |client| client.node),
+                restarts: entry.restarts,
+                death_cause: match &entry.state {
+                    State::Dead(failure) => format!("{:?}", Failure::from_bytes(failure)),
+                    _ => String::new(),
+                },
+            }
+        };
+        self.actors.iter().map(row).collect()
+    }
+}
+
+fn postcard_failure(failure: &Failure) -> Vec<u8> {
+    match failure.into_value() {
+        ray_protocol::Value::Failed(bytes) => bytes.into_vec(),
+        _ => unreachable!("a failure encodes as Failed"),
+    }
+}

@@ -1,0 +1,304 @@
+//! The computation graph: every task, what it takes, who launched it, how it ended.
+//!
+//! Clients report in batches, so the graph runs behind by up to a batch; whoever wants to look at it asks everyone to report first
+//! ([`Scheduler::gather_graph`]). It is bounded: when it grows beyond [`LIMIT`], the oldest finished tasks are folded into counts by
+//! function, and whoever draws the graph is told how many were.
+
+use super::Scheduler;
+use crate::Time;
+use ray_protocol::control::{AnswerPart, FromScheduler, GraphEvent, TaskRow, TaskState};
+use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// The graph.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    /// By submitting client, in order of submission: sequence numbers rise, so a task is found by halving.
+    tasks: BTreeMap<ClientId, VecDeque<Node>>,
+    names: BTreeMap<FunctionId, String>,
+    folded: BTreeMap<FunctionId, u64>,
+    /// Arrival numbers, which order tasks of different clients.
+    next_order: u64,
+    count: usize,
+    finished: u64,
+    failed: u64,
+}
+
+/// One task. Its size is what a queued task costs the scheduler.
+#[derive(Debug)]
+struct Node {
+    seq: u64,
+    order: u64,
+    function: FunctionId,
+    parent: Option<TaskId>,
+    inputs: Box<[ObjectId]>,
+    returns: u32,
+    run_time_us: u32,
+    state: TaskState,
+}
+
+/// A client waits for an answer that needs everybody's reports.
+#[derive(Debug)]
+pub(super) struct PendingAnswer {
+    client: ClientId,
+    request: u64,
+    flush: u64,
+    awaited: BTreeSet<ClientId>,
+    pub(super) deadline: Time,
+}
+
+/// Tasks kept in full. At about 120 bytes each this is what a scheduler may take for a long history.
+const LIMIT: usize = 2_000_000;
+/// Rows per piece of an answer, so that a piece stays far below the largest frame.
+const ROWS_PER_PIECE: usize = 2_000;
+/// Bytes per piece of an answer, for rows with many inputs.
+const INPUTS_PER_PIECE: usize = 16_000;
+/// Clients that do not report within this time are not waited for.
+const REPORT_WAIT: Duration = Duration::from_secs(1);
+
+impl Graph {
+    pub(super) fn record(&mut self, client: ClientId, events: Vec<GraphEvent>) {
+        for event in events {
+            match event {
+                GraphEvent::Function { function, name } => {
+                    self.names.insert(function, name);
+                }
+                GraphEvent::Submitted { seq, function, returns, parent, inputs } => {
+                    let node = Node {
+                        seq,
+                        order: self.next_order,
+                        function,
+                        parent,
+                        inputs: inputs.into_boxed_slice(),
+                        returns,
+                        run_time_us: 0,
+                        state: TaskState::Pending,
+                    };
+                    let tasks = self.tasks.entry(client).or_default();
+                    // A client numbers its tasks upwards; one that does not is broken, and its report is not worth believing.
+                    if tasks.back().is_none_or(|last| last.seq < seq) {
+                        tasks.push_back(node);
+                        self.next_order += 1;
+                        self.count += 1;
+                    }
+                }
+                GraphEvent::Started { seq, worker: _ } => {
+                    if let Some(node) = self.node_mut(TaskId { client, seq }) {
+                        node.state = TaskState::Running;
+                    }
+                }
+                GraphEvent::Finished { seq, ok, run_time_us } => {
+                    if let Some(node) = self.node_mut(TaskId { client, seq }) {
+                        node.state = if ok { TaskState::Finished } else { TaskState::Failed };
+                        node.run_time_us = run_time_us;
+                        self.finished += u64::from(ok);
+                        self.failed += u64::from(!ok);
+                    }
+                }
+            }
+        }
+        if self.count > LIMIT {
+            self.fold();
+        }
+    }
+
+    /// Folds finished tasks from the front of each client's history until a tenth of the room is free.
+    fn fold(&mut self) {
+        let enough = LIMIT - LIMIT / 10;
+        for tasks in self.tasks.values_mut() {
+            while self.count > enough {
+                let Some(front) = tasks.front() else { break };
+                if !matches!(front.state, TaskState::Finished | TaskState::Failed) {
+                    break;
+                }
+                *self.folded.entry(front.function).or_default() += 1;
+                tasks.pop_front();
+                self.count -= 1;
+            }
+        }
+    }
+
+    fn node_mut(&mut self, task: TaskId) -> Option<&mut Node> {
+        let tasks = self.tasks.get_mut(&task.client)?;
+        let at = tasks.binary_search_by_key(&task.seq, |node| node.seq).ok()?;
+        Some(&mut tasks[at])
+    }
+
+    fn node(&self, task: TaskId) -> Option<&Node> {
+        let tasks = self.tasks.get(&task.client)?;
+        let at = tasks.binary_search_by_key(&task.seq, |node| node.seq).ok()?;
+        Some(&tasks[at])
+    }
+
+    /// A task, if it is known and was not folded.
+    pub(super) fn task(&self, task: TaskId) -> Option<TaskRow> {
+        self.node(task).map(|node| node.row(task.client))
+    }
+
+    /// What to call a task in texts.
+    pub(super) fn name_of(&self, task: TaskId) -> String {
+        let name = self.node(task).and_then(|node| self.names.get(&node.function));
+        name.map_or_else(|| format!("task {task}"), |name| format!("{name} (task {task})"))
+    }
+
+    /// A client that is gone will not report the end of what it submitted.
+    pub(super) fn client_gone(&mut self, client: ClientId) {
+        for node in self.tasks.get_mut(&client).into_iter().flatten() {
+            if matches!(node.state, TaskState::Pending | TaskState::Running) {
+                node.state = TaskState::Failed;
+                self.failed += 1;
+            }
+        }
+    }
+
+    pub(super) fn counters(&self) -> Vec<(String, u64)> {
+        vec![
+            (String::from("graph_tasks"), self.count as u64),
+            (String::from("graph_folded"), self.folded.values().sum()),
+            (String::from("tasks_finished"), self.finished),
+            (String::from("tasks_failed"), self.failed),
+        ]
+    }
+
+    /// The whole graph in pieces.
+    fn pieces(&self) -> Vec<AnswerPart> {
+        let mut rows: Vec<(u64, TaskRow)> = Vec::with_capacity(self.count);
+        for (client, tasks) in &self.tasks {
+            rows.extend(tasks.iter().map(|node| (node.order, node.row(*client))));
+        }
+        rows.sort_by_key(|(order, _)| *order);
+        let mut pieces = vec![AnswerPart::Functions(self.names.iter().map(|(id, name)| (*id, name.clone())).collect())];
+        if !self.folded.is_empty() {
+            let name = |id: &FunctionId| self.names.get(id).cloned().unwrap_or_default();
+            pieces.push(AnswerPart::Folded(self.folded.iter().map(|(id, count)| (name(id), *count)).collect()));
+        }
+        let (mut piece, mut inputs) = (Vec::new(), 0);
+        for (_, row) in rows {
+            inputs += row.inputs.len();
+            piece.push(row);
+            if piece.len() >= ROWS_PER_PIECE || inputs >= INPUTS_PER_PIECE {
+                pieces.push(AnswerPart::Tasks(core::mem::take(&mut piece)));
+                inputs = 0;
+            }
+        }
+        pieces.push(AnswerPart::Tasks(piece));
+        pieces
+    }
+}
+
+impl Node {
+    fn row(&self, client: ClientId) -> TaskRow {
+        TaskRow {
+            task: TaskId { client, seq: self.seq },
+            function: self.function,
+            parent: self.parent,
+            returns: self.returns,
+            inputs: self.inputs.to_vec(),
+            state: self.state,
+            run_time_us: self.run_time_us,
+        }
+    }
+}
+
+impl Scheduler {
+    /// Asks everyone for their news, then answers with the graph.
+    pub(super) fn gather_graph(&mut self, client: ClientId, request: u64) {
+        let flush = self.next_request;
+        self.next_request += 1;
+        let awaited: BTreeSet<ClientId> = self.clients.keys().copied().collect();
+        for &other in &awaited {
+            self.send(other, FromScheduler::FlushReports { request: flush });
+        }
+        let deadline = self.now.plus(REPORT_WAIT);
+        self.pending_answers.push(PendingAnswer { client, request, flush, awaited, deadline });
+    }
+
+    pub(super) fn flushed(&mut self, client: ClientId, request: u64) {
+        if self.deadlock_flushed(client, request) {
+            return;
+        }
+        if let Some(at) = self.pending_answers.iter().position(|answer| answer.flush == request) {
+            self.pending_answers[at].awaited.remove(&client);
+            self.answer_if_complete(at);
+        }
+    }
+
+    pub(super) fn answer_overdue(&mut self) {
+        for at in (0..self.pending_answers.len()).rev() {
+            if self.pending_answers[at].deadline <= self.now {
+                self.pending_answers[at].awaited.clear();
+                self.answer_if_complete(at);
+            }
+        }
+    }
+
+    /// Nobody waits for the reports of a client that is gone.
+    pub(super) fn flush_answers_without(&mut self, client: ClientId) {
+        self.pending_answers.retain(|answer| answer.client != client);
+        for at in (0..self.pending_answers.len()).rev() {
+            self.pending_answers[at].awaited.remove(&client);
+            self.answer_if_complete(at);
+        }
+        if let Some(check) = self.deadlock_check.as_ref().and_then(super::deadlock::Check::request) {
+            self.deadlock_flushed(client, check);
+        }
+    }
+
+    fn answer_if_complete(&mut self, at: usize) {
+        if !self.pending_answers[at].awaited.is_empty() {
+            return;
+        }
+        let answer = self.pending_answers.remove(at);
+        let pieces = self.graph.pieces();
+        let last = pieces.len() - 1;
+        for (number, part) in pieces.into_iter().enumerate() {
+            let message = FromScheduler::Answer { request: answer.request, part, more: number < last };
+            self.send(answer.client, message);
+        }
+    }
+
+    /// Why an object is not there yet, in words.
+    pub(super) fn explain(&self, object: ObjectId) -> String {
+        let mut lines = Vec::new();
+        if let Some(line) = self.object_in_words(object) {
+            lines.push(line);
+        }
+        match self.graph.task(object.task) {
+            None => lines.push(format!("task {} is not in the graph (yet)", object.task)),
+            Some(row) => {
+                let name = self.graph.name_of(row.task);
+                match row.state {
+                    TaskState::Finished => lines.push(format!("{name} has finished")),
+                    TaskState::Failed => lines.push(format!("{name} has failed")),
+                    TaskState::Running => lines.push(format!("{name} is running")),
+                    TaskState::Pending => {
+                        let waits = row.inputs.iter().filter(|input| self.graph.task(input.task).is_some_and(|producer| {
+                            matches!(producer.state, TaskState::Pending | TaskState::Running)
+                        }));
+                        let waits: Vec<String> =
+                            waits.map(|input| format!("{input} of {}", self.graph.name_of(input.task))).collect();
+                        if waits.is_empty() {
+                            lines.push(format!("{name} has its inputs and is queued or running"));
+                        } else {
+                            lines.push(format!("{name} waits for {}", waits.join(", ")));
+                        }
+                    }
+                }
+            }
+        }
+        for wish in self.wishes.iter().filter(|wish| wish.client == object.owner()) {
+            lines.push(format!(
+                "client {} has waited {:.1} s for {} more workers of {}",
+                wish.client,
+                self.now.since(wish.since).as_secs_f64(),
+                wish.count,
+                wish.shape
+            ));
+        }
+        for client in self.workers.keys() {
+            lines.push(format!("worker {client} (pid {}): {}", self.clients[client].pid, self.worker_in_words(*client)));
+        }
+        lines.join("\n")
+    }
+}

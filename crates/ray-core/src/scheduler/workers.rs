@@ -1,0 +1,357 @@
+//! Nodes and their worker processes: asked of the zygote, idle, at work, gone.
+
+use super::{Action, NodeConfig, Scheduler};
+use crate::Time;
+use ray_protocol::control::{SchedulerToStore, ToZygote};
+use ray_protocol::value::Exit;
+use ray_protocol::{ClientId, NodeId, Resources};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) alive: bool,
+    pub(super) total: Resources,
+    /// What unblocked leases and actors hold. May exceed `total` for a while: a task whose wait ended goes on at once.
+    pub(super) in_use: Resources,
+    /// Workers kept ready, leased ones included.
+    pub(super) target: u32,
+    /// Asked of the zygote and not here yet.
+    pub(super) spawning: BTreeMap<u64, Spawning>,
+    pub(super) zygote_ready: bool,
+    pub(super) store_ready: bool,
+    pub(super) store_socket: String,
+    pub(super) store_capacity_bytes: u64,
+    /// Workers that ended before they said hello, in a row: something is wrong with starting them.
+    pub(super) stillborn: u32,
+}
+
+/// A worker that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Spawning {
+    /// The actor it is for.
+    pub(super) actor: Option<ray_protocol::TaskId>,
+}
+
+/// A connected worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) node: NodeId,
+    pub(super) spawn: u64,
+    pub(super) work: Work,
+    /// Its task waits: what it holds is free meanwhile.
+    pub(super) is_blocked: bool,
+}
+
+/// What a worker is for just now.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Work {
+    /// Free since then.
+    Idle(Time),
+    /// A client pushes tasks to it.
+    Leased {
+        to: ClientId,
+        shape: Resources,
+        /// Asked back.
+        revoking: bool,
+    },
+    /// It is an actor.
+    Actor { actor: ray_protocol::TaskId, holds: Resources },
+    /// It was told to end.
+    Retiring,
+}
+
+/// A worker whose connection ended and of which it is not yet known how.
+#[derive(Debug)]
+pub(super) struct Dying {
+    client: ClientId,
+    since: Time,
+}
+
+/// The zygote usually tells within a millisecond how a worker ended; when it does not (it died too), nobody waits longer than this.
+const EPITAPH_WAIT: Duration = Duration::from_millis(300);
+
+/// Workers beyond the target that have nothing to do end after this. Nested tasks come in waves; forking anew each time would cost more.
+const SURPLUS_WAIT: Duration = Duration::from_secs(2);
+
+/// After this many workers in a row that ended before they said hello, no more are started: the cause will not go away by itself.
+const MAX_STILLBORN: u32 = 8;
+
+impl Dying {
+    pub(super) fn deadline(&self) -> Time {
+        self.since.plus(EPITAPH_WAIT)
+    }
+}
+
+impl Node {
+    pub(super) fn new(id: NodeId, config: &NodeConfig) -> Node {
+        Node {
+            id,
+            alive: true,
+            total: config.resources.clone(),
+            in_use: Resources::default(),
+            target: config.workers,
+            spawning: BTreeMap::new(),
+            zygote_ready: false,
+            store_ready: false,
+            store_socket: config.store_socket.clone(),
+            store_capacity_bytes: 0,
+            stillborn: 0,
+        }
+    }
+
+    /// What is free.
+    pub(super) fn available(&self) -> Resources {
+        let mut free = self.total.clone();
+        free.subtract(&self.in_use);
+        free
+    }
+}
+
+impl Scheduler {
+    pub(super) fn store_joined(&mut self, node: NodeId, capacity_bytes: u64) {
+        let Some(entry) = self.nodes.get_mut(&node) else { return };
+        entry.store_ready = true;
+        entry.store_capacity_bytes = capacity_bytes;
+        let peers: Vec<(NodeId, String)> =
+            self.nodes.values().filter(|node| node.alive).map(|node| (node.id, node.store_socket.clone())).collect();
+        for other in self.nodes.values().filter(|node| node.store_ready).map(|node| node.id).collect::<Vec<_>>() {
+            self.actions.push_back(Action::Store(other, SchedulerToStore::Peers(peers.clone())));
+        }
+    }
+
+    pub(super) fn zygote_joined(&mut self, node: NodeId) {
+        let Some(entry) = self.nodes.get_mut(&node) else { return };
+        entry.zygote_ready = true;
+        for _ in 0..entry.target {
+            self.spawn(node, Spawning::default());
+        }
+    }
+
+    /// Asks a node's zygote for one more worker.
+    pub(super) fn spawn(&mut self, node: NodeId, what: Spawning) {
+        let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
+        if !entry.alive || !entry.zygote_ready || entry.stillborn >= MAX_STILLBORN {
+            return;
+        }
+        let spawn = self.next_spawn;
+        self.next_spawn += 1;
+        entry.spawning.insert(spawn, what);
+        self.actions.push_back(Action::Zygote(node, ToZygote::Spawn { spawn, environment: Vec::new() }));
+    }
+
+    pub(super) fn worker_joined(&mut self, spawn: u64, pid: i32) {
+        let found = self.nodes.values_mut().find_map(|node| node.spawning.remove(&spawn).map(|what| (node, what)));
+        let Some((node, what)) = found else { return };
+        node.stillborn = 0;
+        let node = node.id;
+        let client = self.join(pid, node, None, false);
+        self.workers.insert(client, Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false });
+        if let Some(actor) = what.actor {
+            self.place_actor(actor, client);
+        }
+    }
+
+    pub(super) fn worker_connection_ended(&mut self, client: ClientId) {
+        let spawn = self.workers[&client].spawn;
+        // Its slot is free and its actor is not served from now on; who waits for its results hears when it is known how it ended.
+        self.dying.entry(spawn).or_insert(Dying { client, since: self.now });
+    }
+
+    pub(super) fn worker_exited(&mut self, spawn: u64, mut exit: Exit) {
+        if let Some(reason) = self.kill_reasons.remove(&spawn) {
+            exit.note = reason;
+        }
+        let client = self.workers.iter().find(|(_, worker)| worker.spawn == spawn).map(|(client, _)| *client);
+        match client {
+            Some(client) => {
+                self.dying.remove(&spawn);
+                self.bury_worker(client, exit);
+            }
+            None => self.stillborn(spawn, &exit),
+        }
+    }
+
+    fn stillborn(&mut self, spawn: u64, exit: &Exit) {
+        let found = self.nodes.values_mut().find_map(|node| node.spawning.remove(&spawn).map(|what| (node, what)));
+        let Some((node, what)) = found else { return };
+        node.stillborn += 1;
+        let gave_up = node.stillborn >= MAX_STILLBORN;
+        let node = node.id;
+        if gave_up {
+            let how = ray_protocol::value::describe_exit(ClientId(0), exit);
+            let text = format!(
+                "No worker can be started on node {node}: {MAX_STILLBORN} in a row ended before they connected; the last {how}.\n{}",
+                exit.stderr_tail
+            );
+            for client in self.clients.iter().filter(|(_, client)| client.job.is_some()).map(|(id, _)| *id).collect::<Vec<_>>() {
+                self.send(client, ray_protocol::control::FromScheduler::Warning { text: text.clone() });
+            }
+        }
+        match what.actor {
+            Some(actor) => self.actor_worker_lost(actor, exit),
+            None => self.refill(node),
+        }
+    }
+
+    pub(super) fn bury_the_dying(&mut self) {
+        let now = self.now;
+        let overdue: Vec<u64> =
+            self.dying.iter().filter(|(_, dying)| dying.deadline() <= now).map(|(spawn, _)| *spawn).collect();
+        for spawn in overdue {
+            let dying = self.dying.remove(&spawn).expect("just listed");
+            let pid = self.clients.get(&dying.client).map_or(0, |client| client.pid);
+            let note = self.kill_reasons.remove(&spawn).unwrap_or_default();
+            self.bury_worker(dying.client, Exit { pid, note, ..Exit::default() });
+        }
+    }
+
+    fn bury_worker(&mut self, client: ClientId, mut exit: Exit) {
+        exit.pid = self.clients.get(&client).map_or(exit.pid, |known| known.pid);
+        let Some(worker) = self.workers.remove(&client) else { return };
+        self.occupy(worker.node, &worker, false);
+        self.bury(client, exit.clone());
+        if let Work::Actor { actor, .. } = worker.work {
+            self.actor_worker_lost(actor, &exit);
+        }
+        self.refill(worker.node);
+    }
+
+    /// Adds or takes away what a worker holds just now from its node's books.
+    pub(super) fn occupy(&mut self, node: NodeId, worker: &Worker, begins: bool) {
+        let Some(held) = worker.held() else { return };
+        let node = self.nodes.get_mut(&node).expect("nodes are never removed");
+        if begins {
+            node.in_use.add(held);
+        } else {
+            node.in_use.subtract(held);
+        }
+    }
+
+    /// Changes a worker, keeping its node's books.
+    pub(super) fn change_worker(&mut self, client: ClientId, change: impl FnOnce(&mut Worker)) {
+        let Some(mut worker) = self.workers.remove(&client) else { return };
+        let node = worker.node;
+        self.occupy(node, &worker, false);
+        change(&mut worker);
+        self.occupy(node, &worker, true);
+        self.workers.insert(client, worker);
+    }
+
+    /// Workers that count towards the target: idle, or at work and not blocked.
+    fn ready_workers(&self, node: NodeId) -> usize {
+        let counts = |worker: &&Worker| {
+            worker.node == node && !worker.is_blocked && matches!(worker.work, Work::Idle(_) | Work::Leased { .. })
+        };
+        self.workers.values().filter(counts).count() + self.nodes[&node].spawning.values().filter(|what| what.actor.is_none()).count()
+    }
+
+    /// Keeps as many workers ready as the node's target says.
+    pub(super) fn refill(&mut self, node: NodeId) {
+        let missing = (self.nodes[&node].target as usize).saturating_sub(self.ready_workers(node));
+        for _ in 0..missing {
+            self.spawn(node, Spawning::default());
+        }
+    }
+
+    /// When the next surplus worker is to end.
+    pub(super) fn surplus_deadline(&self) -> Option<Time> {
+        let surplus = self.nodes.values().filter(|node| self.ready_workers(node.id) > node.target as usize);
+        surplus.filter_map(|node| self.longest_idle(node.id)).map(|(since, _)| since.plus(SURPLUS_WAIT)).min()
+    }
+
+    fn longest_idle(&self, node: NodeId) -> Option<(Time, ClientId)> {
+        let idle = self.workers.iter().filter(|(_, worker)| worker.node == node).filter_map(|(client, worker)| match worker.work {
+            Work::Idle(since) => Some((since, *client)),
+            _ => None,
+        });
+        idle.min()
+    }
+
+    pub(super) fn retire_surplus(&mut self) {
+        for node in self.nodes.keys().copied().collect::<Vec<_>>() {
+            while self.ready_workers(node) > self.nodes[&node].target as usize {
+                let Some((since, client)) = self.longest_idle(node).filter(|(since, _)| since.plus(SURPLUS_WAIT) <= self.now) else {
+                    break;
+                };
+                let _ = since;
+                self.change_worker(client, |worker| worker.work = Work::Retiring);
+                let spawn = self.workers[&client].spawn;
+                self.actions.push_back(Action::Zygote(node, ToZygote::Kill { spawn }));
+            }
+        }
+    }
+
+    pub(super) fn kill_worker(&mut self, client: ClientId, reason: String) {
+        let Some(worker) = self.workers.get(&client) else { return };
+        let (node, spawn) = (worker.node, worker.spawn);
+        self.kill_reasons.insert(spawn, reason);
+        self.actions.push_back(Action::Zygote(node, ToZygote::Kill { spawn }));
+    }
+
+    pub(super) fn node_lost(&mut self, node: NodeId, reason: &str) {
+        let Some(entry) = self.nodes.get_mut(&node).filter(|node| node.alive) else { return };
+        entry.alive = false;
+        entry.zygote_ready = false;
+        entry.store_ready = false;
+        entry.spawning.clear();
+        let there: Vec<ClientId> = self.workers.iter().filter(|(_, worker)| worker.node == node).map(|(id, _)| *id).collect();
+        for client in there {
+            let spawn = self.workers[&client].spawn;
+            self.dying.remove(&spawn);
+            self.bury_worker(client, Exit { note: format!("node {node} was lost: {reason}"), ..Exit::default() });
+        }
+        self.objects_lost_with(node, reason);
+        if self.nodes.values().all(|node| !node.alive) {
+            self.end(&format!("its last node was lost: {reason}"));
+        }
+    }
+
+    /// What a worker does, for people.
+    pub(super) fn worker_in_words(&self, client: ClientId) -> String {
+        let worker = &self.workers[&client];
+        let what = match &worker.work {
+            Work::Idle(_) => String::from("idle"),
+            Work::Leased { to, shape, .. } => format!("runs tasks of client {to} that take {shape}"),
+            Work::Actor { actor, .. } => format!("is actor {actor}"),
+            Work::Retiring => String::from("is ending"),
+        };
+        match &self.clients[&client].blocked {
+            Some(blocked) => format!("{what}; waits for {} objects, first {}", blocked.objects.len(), blocked.first_in_words()),
+            None => what,
+        }
+    }
+
+    pub(super) fn validate_workers(&self) {
+        for node in self.nodes.values() {
+            let mut in_use = Resources::default();
+            for worker in self.workers.values().filter(|worker| worker.node == node.id) {
+                if let Some(held) = worker.held() {
+                    in_use.add(held);
+                }
+            }
+            let same = in_use.iter().all(|(name, amount)| node.in_use.amount(name) == amount)
+                && node.in_use.iter().all(|(name, amount)| in_use.amount(name) == amount);
+            assert!(same, "S-2: node {} books {} in use, its workers hold {in_use}", node.id, node.in_use);
+        }
+        for (client, worker) in &self.workers {
+            assert!(self.clients.contains_key(client), "S-4: worker {client} is no client");
+            if let Work::Leased { to, .. } = &worker.work {
+                assert!(self.clients.contains_key(to), "S-4: worker {client} is leased to {to}, which is gone");
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// What it holds of its node just now.
+    pub(super) fn held(&self) -> Option<&Resources> {
+        match &self.work {
+            Work::Leased { shape, .. } if !self.is_blocked => Some(shape),
+            Work::Actor { holds, .. } => Some(holds),
+            Work::Leased { .. } | Work::Idle(_) | Work::Retiring => None,
+        }
+    }
+}

@@ -29,7 +29,13 @@ pub(super) enum Claimant {
 }
 
 impl ObjectStore {
-    pub(super) fn reserve(&mut self, now: Time, connection: ConnectionId, id: SegmentId, size_bytes: u64) -> Result<(), CloseReason> {
+    pub(super) fn reserve(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        id: SegmentId,
+        size_bytes: u64,
+    ) -> Result<(), CloseReason> {
         let Some(client) = self.clients.get(&connection) else { return Ok(()) };
         if id.writer != client.id || client.waiting.contains_key(&id) || self.segments.contains_key(&id) {
             return Err(CloseReason::BadSegmentId { segment: id });
@@ -38,7 +44,9 @@ impl ObjectStore {
             return Err(CloseReason::BadSize { segment: id, size_bytes });
         }
         if client.segments.len() + client.waiting.len() >= MOST_SEGMENTS {
-            let report = format!("this process has {MOST_SEGMENTS} segments in the object store already; drop references it no longer needs");
+            let report = format!(
+                "this process has {MOST_SEGMENTS} segments in the object store already; drop references it no longer needs"
+            );
             self.send(connection, FromStore::Full { segment: id, report });
         } else if self.fits(size_bytes) {
             self.grant_segment(connection, id, size_bytes);

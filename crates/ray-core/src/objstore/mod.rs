@@ -394,11 +394,11 @@ impl ObjectStore {
                 self.close_if_broken(connection, outcome);
             }
             Event::Disconnected { connection } => self.disconnected(connection, "its store closed the connection"),
-            Event::FromScheduler(message) => self.from_scheduler(now, message),
+            Event::FromScheduler(message) => self.scheduler_message(now, message),
             Event::PeerReached { node, connection } => self.peer_reached(now, node, connection),
             Event::PeerUnreachable { node, reason } => self.peer_lost(node, &reason),
             Event::FromPeer { connection, message } => {
-                let outcome = self.from_peer(now, connection, message);
+                let outcome = self.peer_message(now, connection, message);
                 self.close_if_broken(connection, outcome);
             }
             Event::ChunksLeft { connection } => self.chunks_left(connection),
@@ -540,7 +540,7 @@ impl ObjectStore {
         }
     }
 
-    fn from_scheduler(&mut self, now: Time, message: SchedulerToStore) {
+    fn scheduler_message(&mut self, now: Time, message: SchedulerToStore) {
         match message {
             SchedulerToStore::Peers(peers) => self.set_peers(now, peers),
             SchedulerToStore::Free(objects) => {

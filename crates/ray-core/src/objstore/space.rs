@@ -54,7 +54,8 @@ impl Space {
     /// Panics unless the free ranges and these blocks, given as offset and size, fill the segment exactly.
     pub(super) fn validate(&self, blocks: &[(u64, u64)]) {
         let taken = blocks.iter().map(|(offset, size)| (*offset, block_bytes(*size).expect("a size that was allocated"), false));
-        let mut ranges: Vec<(u64, u64, bool)> = self.free.iter().map(|(offset, length)| (*offset, *length, true)).chain(taken).collect();
+        let mut ranges: Vec<(u64, u64, bool)> =
+            self.free.iter().map(|(offset, length)| (*offset, *length, true)).chain(taken).collect();
         ranges.sort_unstable();
         let (mut end, mut after_free) = (0, false);
         for (offset, length, free) in ranges {

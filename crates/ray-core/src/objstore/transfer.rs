@@ -107,7 +107,13 @@ impl ServedPeer {
 
 /// Receiving.
 impl ObjectStore {
-    pub(super) fn fetch(&mut self, now: Time, connection: ConnectionId, object: ObjectId, from: Location) -> Result<(), CloseReason> {
+    pub(super) fn fetch(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        object: ObjectId,
+        from: Location,
+    ) -> Result<(), CloseReason> {
         if from.size_bytes == 0 || from.size_bytes > LARGEST_SEGMENT_BYTES {
             return Err(CloseReason::BadSize { segment: from.segment, size_bytes: from.size_bytes });
         }
@@ -183,7 +189,7 @@ impl ObjectStore {
         self.actions.push_back(Action::Pull { to: connection, object, from });
     }
 
-    pub(super) fn from_peer(&mut self, now: Time, connection: ConnectionId, message: FromStore) -> Result<(), CloseReason> {
+    pub(super) fn peer_message(&mut self, now: Time, connection: ConnectionId, message: FromStore) -> Result<(), CloseReason> {
         if !self.links.contains_key(&connection) {
             return Ok(()); // closed a moment ago
         }
@@ -407,7 +413,13 @@ impl ObjectStore {
 
 /// Sending.
 impl ObjectStore {
-    pub(super) fn pull(&mut self, now: Time, connection: ConnectionId, object: ObjectId, from: Location) -> Result<(), CloseReason> {
+    pub(super) fn pull(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        object: ObjectId,
+        from: Location,
+    ) -> Result<(), CloseReason> {
         let peer = self.served.get_mut(&connection).expect("only peers pull");
         if peer.queue.len() + peer.awaiting.len() >= MOST_WAITING {
             self.refuse_pull(connection, object, "too many objects are waiting to be sent already");

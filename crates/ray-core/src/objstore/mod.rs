@@ -393,7 +393,7 @@ impl ObjectStore {
                 let outcome = self.register(connection, segment, size_bytes);
                 self.close_if_broken(connection, outcome);
             }
-            Event::Disconnected { connection } => self.disconnected(connection, "its store closed the connection"),
+            Event::Disconnected { connection } => self.disconnected(connection, "the connection to its store ended"),
             Event::FromScheduler(message) => self.scheduler_message(now, message),
             Event::PeerReached { node, connection } => self.peer_reached(now, node, connection),
             Event::PeerUnreachable { node, reason } => self.peer_lost(node, &reason),

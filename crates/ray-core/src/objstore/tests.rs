@@ -429,7 +429,7 @@ fn a_transfer_that_fails_says_why() {
     // The connection is still there; then it is lost.
     bench.message(ANN, ToStore::Fetch { object: o, from: abroad(1000) });
     let actions = bench.event(Event::Disconnected { connection: LINK });
-    assert!(words(&actions[1..]).contains("its store closed the connection"));
+    assert!(words(&actions[1..]).contains("the connection to its store ended"));
     // The next fetch connects again, in vain.
     let actions = bench.message(ANN, ToStore::Fetch { object: o, from: abroad(1000) });
     assert_eq!(actions, [Action::ConnectPeer { node: OTHER, path: "/other".into() }]);

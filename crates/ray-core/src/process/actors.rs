@@ -24,9 +24,9 @@ pub(super) struct Actor {
     local: u32,
     holds: u32,
     /// Calls not yet pushed, in submission order; the first may still wait for inputs, and all behind it wait with it.
-    queue: VecDeque<u64>,
+    pub(super) queue: VecDeque<u64>,
     /// Calls pushed and not ended, in order.
-    in_flight: VecDeque<u64>,
+    pub(super) in_flight: VecDeque<u64>,
     class: String,
 }
 

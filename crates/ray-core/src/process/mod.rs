@@ -30,12 +30,13 @@ mod actors;
 mod leases;
 mod objects;
 mod tasks;
+mod validate;
 
 #[cfg(test)]
 mod tests;
 
 use crate::Time;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ray_protocol::control::{FromScheduler, GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError};
 use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, TaskId};
@@ -117,6 +118,8 @@ pub struct Process {
     node: NodeId,
     next_seq: u64,
     objects: HashMap<ObjectId, Object>,
+    /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
+    awaited_elsewhere: HashSet<ObjectId>,
     tasks: HashMap<u64, Task>,
     shapes: Vec<Shape>,
     leases: Vec<Lease>,
@@ -141,6 +144,7 @@ impl Process {
             node,
             next_seq: 1,
             objects: HashMap::new(),
+            awaited_elsewhere: HashSet::new(),
             tasks: HashMap::new(),
             shapes: Vec::new(),
             leases: Vec::new(),

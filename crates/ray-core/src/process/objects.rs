@@ -11,8 +11,12 @@ pub(super) struct Object {
     local: u32,
     /// Holds the scheduler has booked in this process's name; positive once the object is shared.
     holds: u32,
-    /// Whether the scheduler was told (own objects) or asked (foreign ones) about the value.
+    /// Own objects: whether the scheduler was told, because a reference has left this process.
     announced: bool,
+    /// Whether the scheduler was asked for the value.
+    asked: bool,
+    /// Whether it is known that there are no references inside the value.
+    plain: bool,
     /// Whether the event loop wants an [`Action::Ready`].
     watched: bool,
     /// None until the object exists.
@@ -20,6 +24,32 @@ pub(super) struct Object {
     /// Own tasks that wait for it. Boxed: most objects never have one.
     #[allow(clippy::box_collection)]
     dependents: Option<Box<Vec<u64>>>,
+}
+
+impl Object {
+    /// Whether anything in this process still needs it (P-1).
+    pub(super) fn is_claimed(&self) -> bool {
+        self.local > 0
+    }
+
+    pub(super) fn has_value(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Whether news of its value is waited for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.watched || self.dependents.is_some()
+    }
+
+    /// Whether the scheduler was asked for its value.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.asked
+    }
+
+    /// Own tasks that wait for it.
+    pub(super) fn dependents(&self) -> &[u64] {
+        self.dependents.as_deref().map_or(&[], Vec::as_slice)
+    }
 }
 
 /// What is known of an object.
@@ -43,7 +73,7 @@ impl Process {
 
     /// As [`put`](Self::put), under an id taken before with [`take_seq`](Self::take_seq).
     pub fn put_as(&mut self, object: ObjectId, value: Value, inner: &[ObjectId]) {
-        self.objects.insert(object, Object { local: 1, value: Some(Box::new(value)), ..Object::default() });
+        self.objects.insert(object, Object { local: 1, value: Some(Box::new(value)), plain: inner.is_empty(), ..Object::default() });
         if !inner.is_empty() {
             for &object in inner {
                 self.share(object);
@@ -52,6 +82,14 @@ impl Process {
             let outer = self.objects.get_mut(&object).expect("just inserted");
             outer.holds += 1;
         }
+    }
+
+    /// A result this worker is about to send has references inside: they live as long as it does. Its owner gets one hold on it.
+    pub fn result_contains(&mut self, result: ObjectId, inner: &[ObjectId]) {
+        for &object in inner {
+            self.share(object);
+        }
+        self.tell_scheduler(ToScheduler::Contains { object: result, inner: inner.to_vec() });
     }
 
     /// The next running number of this process.
@@ -65,7 +103,7 @@ impl Process {
     /// One more claim on an object. A reference this process did not know yet was read from a message or an object that keeps it alive
     /// until the scheduler hears of our hold (it reads our messages in order, and ours to drop the other comes later).
     pub fn retain(&mut self, object: ObjectId) {
-        let entry = self.objects.entry(object).or_default();
+        let entry = self.entry(object);
         entry.local += 1;
         if entry.local == 1 && entry.holds == 0 {
             entry.holds = 1;
@@ -74,11 +112,22 @@ impl Process {
         }
     }
 
-    /// One more claim on an object for which the sender of a message has already booked a hold in our name.
+    /// One more claim on an object for which the sender of a message has already booked a hold in our name. A worker takes what was booked
+    /// with a task when it begins the task or answers it unstarted; with a task given back ([`record::returned`](ray_protocol::record::returned))
+    /// it takes nothing, for then the submitter takes the holds back.
     pub fn retain_booked(&mut self, object: ObjectId) {
-        let entry = self.objects.entry(object).or_default();
+        let entry = self.entry(object);
         entry.local += 1;
         entry.holds += 1;
+    }
+
+    /// The entry of an object, made if need be: then a reference has come from outside, so the scheduler knows the object.
+    fn entry(&mut self, object: ObjectId) -> &mut Object {
+        let me = self.me;
+        self.objects.entry(object).or_insert_with(|| {
+            self.awaited_elsewhere.remove(&object);
+            Object { announced: object.owner() == me, ..Object::default() }
+        })
     }
 
     /// One more claim on an object this process certainly has an entry for.
@@ -105,11 +154,24 @@ impl Process {
         if entry.holds > 0 {
             let client = self.me;
             self.tell_scheduler(ToScheduler::Hold { client, object, count: -(entry.holds as i32) });
-        } else if let Some(value) = entry.value
-            && let Value::Stored(_) = *value
-        {
-            self.actions.push_back(Action::Free(object));
         }
+        if object.owner() != self.me {
+            return;
+        }
+        match (entry.announced, entry.value.as_deref()) {
+            // Others may wait for what its task will give.
+            (true, None) if self.is_under_way(object) => {
+                self.awaited_elsewhere.insert(object);
+            }
+            // Only this process ever knew where it lies.
+            (false, Some(Value::Stored(_))) => self.actions.push_back(Action::Free(object)),
+            _ => {}
+        }
+    }
+
+    /// Whether a task of this process will give the object its value.
+    fn is_under_way(&self, object: ObjectId) -> bool {
+        object.owner() == self.me && self.tasks.contains_key(&object.task.seq)
     }
 
     /// What is known of an object's value.
@@ -133,12 +195,14 @@ impl Process {
         false
     }
 
-    /// Makes sure that news of the object's value will come, if it is somebody else's.
+    /// Makes sure that news of the object's value will come, if it is somebody else's; or our own that came back after we had given it up.
     pub fn ask_for(&mut self, object: ObjectId) {
-        let me = self.me;
+        if self.is_under_way(object) {
+            return;
+        }
         let Some(entry) = self.objects.get_mut(&object) else { return };
-        if entry.value.is_none() && object.owner() != me && !entry.announced {
-            entry.announced = true;
+        if entry.value.is_none() && !entry.asked {
+            entry.asked = true;
             self.tell_scheduler(ToScheduler::Subscribe { object });
         }
     }
@@ -185,18 +249,30 @@ impl Process {
         let me = self.me;
         let elsewhere = matches!(&value, Value::Stored(location) if location.node != self.node);
         let Some(entry) = self.objects.get_mut(&object) else {
-            // Nobody wants it any more. What it contains is booked under its own id; one hold of ours was booked with it.
-            if has_refs {
-                self.tell_scheduler(ToScheduler::Hold { client: me, object, count: -1 });
+            // Nobody here wants it any more. If there are references inside, one hold of ours was booked with them.
+            let mut holds = i32::from(has_refs);
+            if self.awaited_elsewhere.remove(&object) {
+                self.tell_scheduler(ToScheduler::Ready { object, value });
+            } else if elsewhere {
+                self.tell_scheduler(ToScheduler::Share { object, value: Some(value) });
+                holds += 1;
             } else if let Value::Stored(_) = value {
-                self.forget_stored(object, value, elsewhere);
+                self.actions.push_back(Action::Free(object));
+            }
+            if holds > 0 {
+                self.tell_scheduler(ToScheduler::Hold { client: me, object, count: -holds });
             }
             return;
         };
         if entry.value.is_some() {
-            return; // an earlier attempt already gave it one
+            // An earlier attempt already gave it one; what this one booked goes back.
+            if has_refs {
+                self.tell_scheduler(ToScheduler::Hold { client: me, object, count: -1 });
+            }
+            return;
         }
-        entry.holds += has_refs as u32;
+        entry.holds += u32::from(has_refs);
+        entry.plain = !has_refs;
         let tell = entry.announced.then(|| value.clone());
         entry.value = Some(Box::new(value));
         if let Some(value) = tell {
@@ -208,14 +284,9 @@ impl Process {
         self.now_ready(object);
     }
 
-    fn forget_stored(&mut self, object: ObjectId, value: Value, elsewhere: bool) {
-        if elsewhere {
-            self.tell_scheduler(ToScheduler::Share { object, value: Some(value) });
-            let client = self.me;
-            self.tell_scheduler(ToScheduler::Hold { client, object, count: -1 });
-        } else {
-            self.actions.push_back(Action::Free(object));
-        }
+    /// Whether a worker that gets this value could find references in it.
+    pub(super) fn may_contain(&self, object: ObjectId) -> bool {
+        self.objects.get(&object).is_some_and(|entry| !entry.plain)
     }
 
     /// The scheduler told us the value of an object we asked for.

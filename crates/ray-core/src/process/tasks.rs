@@ -5,6 +5,7 @@ use ray_protocol::control::{GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError, ResultValues, TaskHeader, flag};
 use ray_protocol::value::Exit;
 use ray_protocol::{ClientId, Failure, NodeId, ObjectId, TaskId, Value};
+use std::borrow::Cow;
 
 /// One task between submission and its last result.
 #[derive(Debug)]
@@ -88,16 +89,31 @@ impl Process {
     }
 
     /// What to push for an [`Action::Push`]: the header, and the body with every input's value in place. None when the task is gone.
-    pub fn pushable(&self, seq: u64) -> Option<(TaskHeader, std::borrow::Cow<'_, [u8]>)> {
+    pub fn pushable(&self, seq: u64) -> Option<(TaskHeader, Cow<'_, [u8]>)> {
         let task = self.tasks.get(&seq)?;
         if task.inputs.is_empty() {
-            return Some((task.header, std::borrow::Cow::Borrowed(&task.body)));
+            return Some((task.header, Cow::Borrowed(&task.body)));
         }
         let body = record::resolve_body(&task.body, task.header.arguments, |object| match self.value(object) {
             ObjectView::Ready(value) => value,
             _ => unreachable!("P-4: a task is pushed only when its inputs have values"),
         });
-        Some((task.header, std::borrow::Cow::Owned(body.expect("this process wrote the body itself"))))
+        let (mut header, mut body) = (task.header, body.expect("this process wrote the body itself"));
+        let boxes: Vec<ObjectId> = task.inputs.iter().copied().filter(|&input| self.travels_as_box(input)).collect();
+        if !boxes.is_empty() {
+            let nested = task.nested.len();
+            if nested > 0 {
+                let count_at = body.len() - 4 - nested * record::OBJECT_BYTES;
+                body[count_at..count_at + 4].copy_from_slice(&((nested + boxes.len()) as u32).to_le_bytes());
+            } else {
+                header.flags |= flag::HAS_REFS;
+                body.extend_from_slice(&(boxes.len() as u32).to_le_bytes());
+            }
+            for object in boxes {
+                record::write_object(&mut body, object);
+            }
+        }
+        Some((header, Cow::Owned(body)))
     }
 
     /// Stops a task of this process. Returns whether it was still there to be stopped.
@@ -183,11 +199,19 @@ impl Process {
         self.actions.push_back(Action::Push { worker, seq });
     }
 
-    /// The objects a pushed task's worker gets a hold on: nested references, and inputs whose memory it may keep views of.
+    /// The objects a pushed task's worker gets a hold on: references nested in arguments, inputs whose memory it may keep views of, and
+    /// inputs with references inside, which only live as long as what contains them until the worker's own hold is known.
     fn travelling(&self, seq: u64) -> Vec<ObjectId> {
         let task = &self.tasks[&seq];
-        let stored = |object: &&ObjectId| matches!(self.value(**object), ObjectView::Ready(Value::Stored(_)));
-        task.inputs.iter().filter(stored).chain(task.nested.iter()).copied().collect()
+        let travels = |&object: &ObjectId| {
+            matches!(self.value(object), ObjectView::Ready(Value::Stored(_))) || self.travels_as_box(object)
+        };
+        task.inputs.iter().copied().filter(travels).chain(task.nested.iter().copied()).collect()
+    }
+
+    /// Whether an input's value is copied into the task and may have references inside.
+    fn travels_as_box(&self, input: ObjectId) -> bool {
+        matches!(self.value(input), ObjectView::Ready(Value::Inline(_))) && self.may_contain(input)
     }
 
     /// Holds booked for a worker that did not take the task after all.

@@ -259,7 +259,7 @@ impl Scheduler {
     }
 
     /// Why an object is not there yet, in words.
-    pub(super) fn explain(&self, object: ObjectId) -> String {
+    pub fn explain(&self, object: ObjectId) -> String {
         let mut lines = Vec::new();
         if let Some(line) = self.object_in_words(object) {
             lines.push(line);

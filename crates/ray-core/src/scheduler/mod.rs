@@ -404,7 +404,8 @@ impl Scheduler {
         self.send(client, FromScheduler::Answer { request, part, more: false });
     }
 
-    fn counters(&self) -> Vec<(String, u64)> {
+    /// How much of everything there is.
+    pub fn counters(&self) -> Vec<(String, u64)> {
         let mut counters = vec![
             (String::from("clients"), self.clients.len() as u64),
             (String::from("workers"), self.workers.len() as u64),
@@ -460,6 +461,20 @@ impl Scheduler {
             }
         };
         self.send(client, FromScheduler::KeyValue { request, found });
+    }
+
+    /// Leased workers, and whom to.
+    pub fn leases(&self) -> impl Iterator<Item = (ClientId, ClientId)> {
+        self.workers.iter().filter_map(|(&worker, state)| match state.work {
+            workers::Work::Leased { to, .. } => Some((worker, to)),
+            workers::Work::Idle(_) | workers::Work::Actor { .. } | workers::Work::Retiring => None,
+        })
+    }
+
+    /// Every object that is shared just now, one line each.
+    pub fn shared_in_words(&self) -> String {
+        let lines: Vec<String> = self.objects.keys().filter_map(|&object| self.object_in_words(object)).collect();
+        lines.join("\n")
     }
 
     /// Walks every cross-link; a panic here is a bug of the state machine.

@@ -169,11 +169,17 @@ impl Process {
         self.dispatch(shape);
     }
 
+    /// Others wait for a worker. Which one does not matter: if the one asked for is at work and another is not, that one goes.
     pub(super) fn lease_revoked(&mut self, worker: ClientId) {
         let now = self.now;
-        if let Some(lease) = self.leases.iter_mut().find(|lease| lease.worker == worker) {
+        let is_free = |lease: &Lease| lease.in_flight.is_empty() && self.shapes[lease.shape.0 as usize].queue.is_empty();
+        let asked = self.leases.iter().position(|lease| lease.worker == worker);
+        let instead = asked.filter(|&at| !is_free(&self.leases[at])).and_then(|_| self.leases.iter().position(is_free));
+        if let Some(at) = instead.or(asked) {
+            let lease = &mut self.leases[at];
             lease.revoked.get_or_insert(now);
-            self.return_if_done(worker);
+            let given = lease.worker;
+            self.return_if_done(given);
         }
     }
 

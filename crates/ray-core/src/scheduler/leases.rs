@@ -9,6 +9,10 @@ use super::{Action, Scheduler};
 use crate::Time;
 use ray_protocol::control::FromScheduler;
 use ray_protocol::{ClientId, NodeId, Resources};
+use std::time::Duration;
+
+/// How long a lease that was asked back counts as coming. Longer than a holder's tenure (5 ms) and a round trip.
+const ANSWER_WAIT: Duration = Duration::from_millis(20);
 
 /// A client could use more workers.
 #[derive(Debug)]
@@ -114,7 +118,7 @@ impl Scheduler {
     fn grant(&mut self, worker: ClientId, wish: &Wish) {
         let (to, shape) = (wish.client, wish.shape.clone());
         let node = self.workers[&worker].node;
-        self.change_worker(worker, |state| state.work = Work::Leased { to, shape, revoking: false });
+        self.change_worker(worker, |state| state.work = Work::Leased { to, shape, asked_back: None });
         self.send(to, FromScheduler::Grant { worker, node, shape: wish.shape.clone() });
     }
 
@@ -147,48 +151,58 @@ impl Scheduler {
                 }
             }
             if missing > 0 {
-                self.revoke_for(client, missing);
+                self.revoke_for(client, &shape, missing);
             }
         }
     }
 
-    /// Asks `count` leases back from clients that have more than their share.
-    fn revoke_for(&mut self, client: ClientId, count: u32) {
-        let revoking = self
-            .workers
-            .values()
-            .filter(|worker| matches!(&worker.work, Work::Leased { to, revoking: true, .. } if *to != client))
-            .count() as u32;
-        let mut missing = count.saturating_sub(revoking);
+    /// Asks `count` leases back from clients that have more than their share, and from the wisher itself those it has for other tasks.
+    ///
+    /// Which leases are idle only their holders know: a holder may give back another one than it is asked for, or take its time. So a lease
+    /// that was asked for counts as coming for a while only, then others are asked for.
+    fn revoke_for(&mut self, client: ClientId, shape: &Resources, count: u32) {
+        let now = self.now;
         let mine = self.leases_of(client);
-        let leased: Vec<(ClientId, ClientId)> = self
-            .workers
-            .iter()
-            .filter_map(|(&worker, state)| match &state.work {
-                Work::Leased { to, revoking: false, .. } if *to != client && !state.is_blocked => Some((worker, *to)),
-                _ => None,
-            })
-            .collect();
-        for (worker, to) in leased {
-            if missing == 0 {
-                break;
+        let mut candidates: Vec<(Option<Time>, ClientId, ClientId)> = Vec::new();
+        let mut missing = count as usize;
+        for (&worker, state) in &self.workers {
+            let Work::Leased { to, shape: held, asked_back } = &state.work else { continue };
+            if state.is_blocked || (*to == client && held == shape) {
+                continue; // it gives no room, or serves the wish itself
             }
-            // An idle lease comes back at once; a busy one only when its holder had its turn. Either way the holder decides, so that it
-            // is enough here to ask those who have at least as many.
-            if self.leases_of(to) > mine || mine == 0 {
-                missing -= 1;
-                self.change_worker(worker, |state| {
-                    if let Work::Leased { revoking, .. } = &mut state.work {
-                        *revoking = true;
-                    }
-                });
-                self.actions.push_back(Action::Client(to, FromScheduler::Revoke { worker }));
+            if asked_back.is_some_and(|since| now.since(since) < ANSWER_WAIT) {
+                missing = missing.saturating_sub(1);
+            } else if *to == client || mine == 0 || self.leases_of(*to) > mine {
+                candidates.push((*asked_back, worker, *to));
             }
+        }
+        // Those never asked for first, then those asked for longest ago.
+        candidates.sort();
+        for (_, worker, to) in candidates.into_iter().take(missing) {
+            self.change_worker(worker, |state| {
+                if let Work::Leased { asked_back, .. } = &mut state.work {
+                    *asked_back = Some(now);
+                }
+            });
+            self.actions.push_back(Action::Client(to, FromScheduler::Revoke { worker }));
         }
     }
 
+    /// When leases other than those asked for are to be asked for.
+    pub(super) fn revoke_deadline(&self) -> Option<Time> {
+        if self.wishes.is_empty() {
+            return None;
+        }
+        let asked = self.workers.values().filter(|worker| !worker.is_blocked).filter_map(|worker| match &worker.work {
+            Work::Leased { asked_back, .. } => *asked_back,
+            Work::Idle(_) | Work::Actor { .. } | Work::Retiring => None,
+        });
+        asked.map(|since| since.plus(ANSWER_WAIT)).filter(|due| *due > self.now).min()
+    }
+
+    /// Leases whose workers are at a client's disposal; one whose task is blocked does nothing for it.
     fn leases_of(&self, client: ClientId) -> usize {
-        self.workers.values().filter(|worker| matches!(&worker.work, Work::Leased { to, .. } if *to == client)).count()
+        self.workers.values().filter(|worker| matches!(&worker.work, Work::Leased { to, .. } if *to == client) && !worker.is_blocked).count()
     }
 
     pub(super) fn lease_returned(&mut self, client: ClientId, worker: ClientId) {

@@ -232,7 +232,7 @@ impl Scheduler {
         let idle = self.surplus_deadline();
         let check = self.deadlock_check.as_ref().map(deadlock::Check::due);
         let answers = self.pending_answers.iter().map(|answer| answer.deadline);
-        dying.chain(idle).chain(check).chain(answers).min()
+        dying.chain(idle).chain(check).chain(answers).chain(self.revoke_deadline()).min()
     }
 
     /// Takes one event.

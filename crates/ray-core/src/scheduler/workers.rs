@@ -54,8 +54,8 @@ pub(super) enum Work {
     Leased {
         to: ClientId,
         shape: Resources,
-        /// Asked back.
-        revoking: bool,
+        /// When it was last asked back.
+        asked_back: Option<Time>,
     },
     /// It is an actor.
     Actor { actor: ray_protocol::TaskId, holds: Resources },

@@ -50,8 +50,11 @@ pub(super) struct Lease {
 pub(super) struct Shape {
     resources: Resources,
     pub(super) queue: VecDeque<u64>,
-    /// The number of leases last asked for and not yet granted.
+    /// The number of leases last asked for, less those granted since. Grants that were on their way while it was asked for count too, so
+    /// the scheduler may think of more.
     wanted: u32,
+    /// Whether the scheduler may still have a wish of ours.
+    wishes: bool,
 }
 
 impl Lease {
@@ -69,7 +72,7 @@ impl Process {
     /// The id of a shape; the same resources give the same id.
     pub fn shape(&mut self, resources: &Resources) -> ShapeId {
         let at = self.shapes.iter().position(|shape| shape.resources == *resources).unwrap_or_else(|| {
-            self.shapes.push(Shape { resources: resources.clone(), queue: VecDeque::new(), wanted: 0 });
+            self.shapes.push(Shape { resources: resources.clone(), queue: VecDeque::new(), wanted: 0, wishes: false });
             self.shapes.len() - 1
         });
         ShapeId(at as u32)
@@ -135,12 +138,13 @@ impl Process {
     fn want_leases(&mut self, shape: ShapeId) {
         let state = &self.shapes[shape.0 as usize];
         let count = state.queue.len().min(u32::MAX as usize) as u32;
-        // A message per submitted task would be one too many: the wish is repeated when it doubled or vanished.
-        let worth_saying = if count == 0 { state.wanted > 0 } else { state.wanted == 0 || count >= state.wanted.saturating_mul(2) };
+        // A message per submitted task would be one too many: the wish is repeated when it doubled, and taken back when it vanished.
+        let worth_saying = if count == 0 { state.wishes } else { state.wanted == 0 || count >= state.wanted.saturating_mul(2) };
         if worth_saying {
             let near = state.queue.front().and_then(|&seq| self.nearest(seq));
             let state = &mut self.shapes[shape.0 as usize];
             state.wanted = count;
+            state.wishes = count > 0;
             let shape = state.resources.clone();
             self.tell_scheduler(ToScheduler::WantLeases { shape, count, near });
         }
@@ -188,6 +192,7 @@ impl Process {
         let shape = self.shape(resources);
         let state = &mut self.shapes[shape.0 as usize];
         state.wanted = 0;
+        state.wishes = false;
         let failure = Failure::Unschedulable { reason }.into_value();
         for seq in core::mem::take(&mut state.queue) {
             self.fail_task(seq, &failure);

@@ -105,6 +105,28 @@ def dumps(value, buffer_callback=None):
     return data
 
 
+def pack(value, what):
+    """A value as the native side wants it: bytes, buffers left outside, references found inside.
+
+    Args:
+        value: anything.
+        what (str): what the value is to the user, for the error ("argument", "put value").
+
+    Returns:
+        tuple[bytes, list[pickle.PickleBuffer], list[ray.ObjectRef]]
+
+    Raises:
+        TypeError: it cannot be written; the text names the part at fault and what to try.
+    """
+    buffers = []
+    with collecting() as references:
+        try:
+            data = dumps(value, buffers.append)
+        except Exception as error:  # noqa: BLE001 - user code runs in __reduce__ and may raise anything
+            raise describe_failure(value, what, error) from error
+    return data, buffers, references
+
+
 def loads(data, buffers=()):
     """The value that `dumps` wrote.
 

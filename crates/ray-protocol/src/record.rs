@@ -6,13 +6,13 @@
 //! task     kind=1 u8 · flags u8 · 0 u16 · attempt u32 · seq u64 · function u64 · returns u32 · arguments u32 · body
 //!   body   arguments × { tag u8 · … } then, with HAS_REFS, count u32 × object 16
 //!          tag INLINE: length u32 · bytes     tag REFERENCE: object 16     tag STORED: object 16 · location 32
-//!          with BODY_STORED the body is one location 32 instead, where the real body lies
 //! result   kind=2 u8 · flags u8 · 0 u16 · run time µs u32 · seq u64 · first u32 · values u32 · values × { tag u8 · … }
 //!          tag INLINE, FAILED: length u32 · bytes     tag STORED: location 32     HAS_REFS set in a tag: the value contains references
 //! returned kind=3 u8 · 0 × 7 · seq u64                         a task that was not started, given back
-//! function kind=4 u8 · flags u8 · 0 × 6 · function u64 · blob  (with BODY_STORED: location 32)
+//! function kind=4 u8 · 0 × 7 · function u64 · blob
 //! recall   kind=5 u8 · 0 × 7                                   give back what you have not started
 //! cancel   kind=6 u8 · flags u8 · 0 × 6 · seq u64
+//! part     kind=7 u8 · flags u8 · 0 × 6 · bytes              a piece of a record too long for the ring; with MORE, another follows
 //! object   client u32 · seq u64 · index u32        location  node u32 · segment writer u32 · segment number u32 · 0 u32 · offset u64 · size u64
 //! ```
 //!
@@ -31,6 +31,7 @@ pub mod kind {
     pub const FUNCTION: u8 = 4;
     pub const RECALL: u8 = 5;
     pub const CANCEL: u8 = 6;
+    pub const PART: u8 = 7;
 }
 
 /// Tags of arguments and values.
@@ -44,15 +45,15 @@ pub mod tag {
     pub const HAS_REFS: u8 = 0x80;
 }
 
-/// Flags of tasks, results and functions.
+/// Flags of records.
 pub mod flag {
     /// The last argument is a tuple of names; as many arguments before it are keyword arguments.
     pub const KEYWORDS: u8 = 1;
     /// Ids of references nested in arguments follow the arguments.
     pub const HAS_REFS: u8 = 2;
-    /// The body lies in the store.
-    pub const BODY_STORED: u8 = 4;
-    /// More results of this task follow in another record.
+    /// An argument is a reference of unknown type: the worker must check the types.
+    pub const CHECK: u8 = 4;
+    /// More follows in another record.
     pub const MORE: u8 = 8;
     /// A call of an actor's method; the function id is the method's.
     pub const ACTOR_CALL: u8 = 16;
@@ -133,7 +134,7 @@ pub enum Record<'a> {
         seq: u64,
     },
     /// A function's definition, sent before its first task on a channel.
-    Function(FunctionId, Blob<'a>),
+    Function(FunctionId, &'a [u8]),
     /// Give back what has not started.
     Recall,
     /// Stop a task.
@@ -145,15 +146,8 @@ pub enum Record<'a> {
         /// Children too.
         recursive: bool,
     },
-}
-
-/// Bytes here, or in the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Blob<'a> {
-    /// Here.
-    Inline(&'a [u8]),
-    /// There.
-    Stored(Location),
+    /// A piece of a longer record, and whether another follows.
+    Part(&'a [u8], bool),
 }
 
 /// Reads one record.
@@ -181,8 +175,7 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::RETURNED => Ok(Record::Returned { seq: reader.u64()? }),
         kind::FUNCTION => {
             let function = FunctionId(reader.u64()?);
-            let blob = if flags & flag::BODY_STORED != 0 { Blob::Stored(reader.location()?) } else { Blob::Inline(reader.0) };
-            Ok(Record::Function(function, blob))
+            Ok(Record::Function(function, reader.0))
         }
         kind::RECALL => Ok(Record::Recall),
         kind::CANCEL => Ok(Record::Cancel {
@@ -190,6 +183,7 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             force: flags & flag::FORCE != 0,
             recursive: flags & flag::RECURSIVE != 0,
         }),
+        kind::PART => Ok(Record::Part(reader.0, flags & flag::MORE != 0)),
         _ => Err(RecordError("unknown kind")),
     }
 }
@@ -269,9 +263,14 @@ pub fn cancel(seq: u64, force: bool, recursive: bool) -> [u8; 16] {
     word_record(kind::CANCEL, flags, seq)
 }
 
-/// The fixed part of a `function` record; the blob, or a location's bytes, follow.
-pub fn function_header(function: FunctionId, stored: bool) -> [u8; 16] {
-    word_record(kind::FUNCTION, if stored { flag::BODY_STORED } else { 0 }, function.0)
+/// The fixed part of a `function` record; the blob follows.
+pub fn function_header(function: FunctionId) -> [u8; 16] {
+    word_record(kind::FUNCTION, 0, function.0)
+}
+
+/// The fixed part of a `part` record; the bytes follow.
+pub fn part_header(more: bool) -> [u8; 8] {
+    [kind::PART, if more { flag::MORE } else { 0 }, 0, 0, 0, 0, 0, 0]
 }
 
 fn word_record(kind: u8, flags: u8, word: u64) -> [u8; 16] {
@@ -398,11 +397,6 @@ fn write_stored_argument(out: &mut Vec<u8>, object: ObjectId, location: &Locatio
     out.push(tag::STORED);
     write_object(out, object);
     write_location(out, location);
-}
-
-/// Reads one location from its bytes.
-pub fn read_location(bytes: &[u8]) -> Result<Location, RecordError> {
-    Reader(bytes).location()
 }
 
 #[derive(Clone, PartialEq, Debug)]

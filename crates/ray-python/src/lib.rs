@@ -1,1 +1,42 @@
-//! ray-python
+//! The extension module `ray._core`: converts between Python and [`ray_client`], and decides nothing.
+//!
+//! One rule holds everywhere here: no Python object is created, compared or dropped while the client's lock is held, because any of these
+//! may run user code (a `__del__`, the garbage collector) that comes back for the same lock.
+
+mod caller;
+mod cluster;
+mod codec;
+mod drawing;
+mod errors;
+mod execute;
+mod ids;
+mod object_ref;
+mod objects;
+mod session;
+mod zygote;
+
+use pyo3::prelude::*;
+
+/// The module's contents. `_core.pyi` describes them for type checkers.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::caller::Caller;
+    #[pymodule_export]
+    use super::cluster::{start_cluster, stop_cluster};
+    #[pymodule_export]
+    use super::drawing::draw_graph;
+    #[pymodule_export]
+    use super::execute::{current_function_name, is_cancelled, run_worker};
+    #[pymodule_export]
+    use super::object_ref::{ObjectRef, rebuild_reference};
+    #[pymodule_export]
+    use super::objects::{cancel, get, is_ready, put, wait, watch};
+    #[pymodule_export]
+    use super::session::{
+        Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, graph, identity, is_connected, key_value,
+        next_notices, running_task, store_stats,
+    };
+    #[pymodule_export]
+    use super::zygote::Zygote;
+}

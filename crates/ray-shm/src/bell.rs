@@ -225,6 +225,21 @@ impl PeerBell {
         }
     }
 
+    /// As [`ring`](Self::ring), but only for a main thread that sleeps: for tasks, which a busy worker finds by itself when it is done.
+    #[inline]
+    pub fn ring_main(&self) -> Rang {
+        fence(SeqCst); // R2 above
+        let state = self.page.atomic_u32(SLEEP_STATE_AT).expect(IN_PAGE).load(Relaxed);
+        if state & POLLING != 0 {
+            Rang::Polling
+        } else if state & MAIN_SLEEPING != 0 {
+            ring(&self.main);
+            Rang::Main
+        } else {
+            Rang::NobodySleeps
+        }
+    }
+
     /// What the peer executes, or executed when it died, as (sequence, slot); (0, 0) for nothing. A pair that was set together, unless the peer
     /// is mad: it is evidence for a report, not a fact to act on without checking.
     pub fn running(&self) -> (u64, u64) {

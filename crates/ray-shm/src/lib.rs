@@ -91,6 +91,6 @@ pub use arena::SegmentAllocator;
 pub use bell::{Bell, IO_SLEEPING, MAIN_SLEEPING, POLLING, PeerBell, ProcessPage, Rang};
 pub use error::ShmError;
 #[cfg(feature = "python")]
-pub use pybuffer::SharedBuffer;
+pub use pybuffer::{SharedBuffer, copy_buffer};
 pub use ring::ChannelEnd;
 pub use segment::{OwnedSegment, ReadSegment, SharedSlice};

@@ -2,11 +2,12 @@
 
 use std::ffi::{c_int, c_void};
 
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::SharedSlice;
+use crate::{OwnedSegment, SharedSlice};
 
 /// Read-only bytes of a sealed object. Every view (`memoryview`, array, ...) holds a reference to this Python object, hence to the
 /// slice, its segment and its pin: the object stays pinned as long as any view lives, whatever the user deletes.
@@ -71,4 +72,32 @@ impl SharedBuffer {
             Err(PyErr::fetch(slf.py()))
         }
     }
+}
+
+/// Copies what a Python object exports (a C-contiguous buffer: `PickleBuffer.raw()`, bytes, an array) into a segment; returns its length.
+/// The interpreter lock is released while a large buffer is copied.
+///
+/// # Errors
+/// The object exports no contiguous buffer, or `room` is smaller than it is.
+pub fn copy_buffer(segment: &OwnedSegment, offset: usize, room: usize, source: &Bound<'_, PyAny>) -> PyResult<usize> {
+    /// Below this, letting other threads run costs more than the copy.
+    const RELEASE_FROM: usize = 1 << 16;
+    let buffer = PyBuffer::<u8>::get(source)?;
+    let length = buffer.len_bytes();
+    if !buffer.is_c_contiguous() || length > room {
+        return Err(PyBufferError::new_err("the buffer is not contiguous or larger than it said"));
+    }
+    if length == 0 {
+        return Ok(0);
+    }
+    let address = buffer.buf_ptr() as usize;
+    let copy = || {
+        // SAFETY: CPython keeps the exported memory in place and `length` bytes long as long as `buffer` lives, which is until after this
+        // call. Python code that writes to it meanwhile would race with us, as with any C code that reads a buffer without the lock; the
+        // bytes are only copied, never interpreted here.
+        let bytes = unsafe { std::slice::from_raw_parts(address as *const u8, length) };
+        segment.write(offset, bytes);
+    };
+    if length >= RELEASE_FROM { source.py().detach(copy) } else { copy() }
+    Ok(length)
 }

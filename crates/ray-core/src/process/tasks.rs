@@ -19,6 +19,8 @@ pub(super) struct Task {
     pub(super) retries_left: i32,
     /// The actor it is a call of.
     pub(super) actor: Option<TaskId>,
+    /// Results that arrived, of whichever attempt: these are final.
+    pub(super) arrived: u32,
     /// Set by cancel: whatever happens to it now, it is not tried again.
     pub(super) cancelled: bool,
 }
@@ -77,6 +79,7 @@ impl Process {
             state: TaskState::Waiting(missing),
             retries_left: spec.max_retries,
             actor,
+            arrived: 0,
             cancelled: false,
         };
         self.tasks.insert(id.seq, task);
@@ -248,6 +251,8 @@ impl Process {
             index += 1;
         }
         if more {
+            let task = self.tasks.get_mut(&seq).expect("results do not end a task before the last one");
+            task.arrived = task.arrived.max(index);
             return Ok(());
         }
         if index < returns {
@@ -322,6 +327,8 @@ impl Process {
             let Some(task) = self.tasks.get_mut(&seq) else { continue };
             if position < begun {
                 task.header.attempt += 1;
+                self.void_lost_results(seq);
+                let task = self.tasks.get_mut(&seq).expect("just seen");
                 if task.retries_left == 0 || task.cancelled {
                     let (function, attempts, cancelled) = (task.header.function, task.header.attempt, task.cancelled);
                     let function = self.function_name(function);
@@ -339,6 +346,15 @@ impl Process {
         }
         self.requeue(lease.shape, again);
         self.dispatch(lease.shape);
+    }
+
+    /// An attempt died with its worker: what that worker may have said of results that never arrived does not count.
+    pub(super) fn void_lost_results(&mut self, seq: u64) {
+        let Some(task) = self.tasks.get(&seq) else { return };
+        let id = TaskId { client: self.me, seq };
+        for index in task.arrived..task.header.returns {
+            self.tell_scheduler(ToScheduler::Contains { object: id.result(index), inner: Vec::new() });
+        }
     }
 
     fn learn_run_time(&mut self, function: ray_protocol::FunctionId, run_time_us: u32) {

@@ -264,7 +264,7 @@ impl Scheduler {
             ToScheduler::Share { object, value } => self.object_shared(client, object, value),
             ToScheduler::Ready { object, value } => self.object_ready(client, object, value),
             ToScheduler::Hold { client: holder, object, count } => self.hold(holder, object, count),
-            ToScheduler::Contains { object, inner } => self.object_contains(object, inner),
+            ToScheduler::Contains { object, inner } => self.object_contains(client, object, inner),
             ToScheduler::Subscribe { object } => self.subscribe(client, object),
             ToScheduler::Blocked { task, objects } => self.blocked(client, task, objects),
             ToScheduler::Unblocked => self.unblocked(client),

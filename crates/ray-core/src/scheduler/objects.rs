@@ -22,6 +22,8 @@ pub(super) struct Shared {
     containers: u32,
     /// What its own value contains, once per occurrence.
     inner: Vec<ObjectId>,
+    /// Holds of the owner that came with what it contains.
+    booked_with_inner: i32,
     subscribers: BTreeSet<ClientId>,
     /// Copies in stores of other nodes.
     copies: Vec<Location>,
@@ -106,18 +108,45 @@ impl Scheduler {
         self.free_if_unreferenced(object);
     }
 
-    pub(super) fn object_contains(&mut self, object: ObjectId, inner: Vec<ObjectId>) {
+    /// What a value contains, said by the worker that made it; or, said by the owner and empty, that the word of a worker that died before
+    /// its result arrived is void.
+    pub(super) fn object_contains(&mut self, client: ClientId, object: ObjectId, inner: Vec<ObjectId>) {
+        let owner = object.owner();
+        if inner.is_empty() {
+            if client == owner {
+                self.void_inner(object);
+            }
+            return;
+        }
         for &inside in &inner {
             self.objects.entry(inside).or_default().containers += 1;
         }
-        let owner = object.owner();
         let entry = self.objects.entry(object).or_default();
         entry.inner.extend(inner);
         // One hold of the owner comes with it, unless the owner is gone: then nobody will ever ask for it.
         if self.clients.contains_key(&owner) {
+            entry.booked_with_inner += 1;
             self.hold(owner, object, 1);
         } else {
             self.free_if_unreferenced(object);
+        }
+    }
+
+    fn void_inner(&mut self, object: ObjectId) {
+        let Some(entry) = self.objects.get_mut(&object) else { return };
+        let (inner, booked) = (core::mem::take(&mut entry.inner), core::mem::take(&mut entry.booked_with_inner));
+        self.no_longer_contained(inner);
+        if booked != 0 {
+            self.hold(object.owner(), object, -booked);
+        }
+    }
+
+    fn no_longer_contained(&mut self, inner: Vec<ObjectId>) {
+        for inside in inner {
+            if let Some(entry) = self.objects.get_mut(&inside) {
+                entry.containers -= 1;
+                self.free_if_unreferenced(inside);
+            }
         }
     }
 
@@ -186,7 +215,7 @@ impl Scheduler {
             id.owner() == client || entry.subscribers.contains(&client) || entry.holds.iter().any(|(holder, _)| *holder == client)
         }).map(|(id, _)| *id).collect();
         for object in concerned {
-            let entry = self.objects.get_mut(&object).expect("just listed");
+            let Some(entry) = self.objects.get_mut(&object) else { continue }; // freed with what contained it
             entry.subscribers.remove(&client);
             entry.holds.retain(|(holder, _)| *holder != client);
             if object.owner() == client && entry.value.is_none() {

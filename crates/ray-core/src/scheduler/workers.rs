@@ -63,14 +63,17 @@ pub(super) enum Work {
     Retiring,
 }
 
-/// A worker whose connection ended and of which it is not yet known how.
+/// A worker of whose end one half is known: that its connection ended, or how its process did. The two come over different links, and
+/// until the connection has ended, last words may come that others rely on (what its results contain, above all).
 #[derive(Debug)]
 pub(super) struct Dying {
     client: ClientId,
     since: Time,
+    exit: Option<Exit>,
 }
 
-/// The zygote usually tells within a millisecond how a worker ended; when it does not (it died too), nobody waits longer than this.
+/// The other half usually comes within a millisecond; when it does not (the zygote died too, a grandchild keeps the socket open), nobody
+/// waits longer than this.
 const EPITAPH_WAIT: Duration = Duration::from_millis(300);
 
 /// Workers beyond the target that have nothing to do end after this. Nested tasks come in waves; forking anew each time would cost more.
@@ -156,8 +159,13 @@ impl Scheduler {
 
     pub(super) fn worker_connection_ended(&mut self, client: ClientId) {
         let spawn = self.workers[&client].spawn;
-        // Its slot is free and its actor is not served from now on; who waits for its results hears when it is known how it ended.
-        self.dying.entry(spawn).or_insert(Dying { client, since: self.now });
+        // No task is sent there from now on; who waits for its results hears when it is known how it ended.
+        match self.dying.remove(&spawn) {
+            Some(Dying { exit: Some(exit), .. }) => self.bury_worker(client, exit),
+            Some(Dying { exit: None, .. }) | None => {
+                self.dying.insert(spawn, Dying { client, since: self.now, exit: None });
+            }
+        }
     }
 
     pub(super) fn worker_exited(&mut self, spawn: u64, mut exit: Exit) {
@@ -165,12 +173,12 @@ impl Scheduler {
             exit.note = reason;
         }
         let client = self.workers.iter().find(|(_, worker)| worker.spawn == spawn).map(|(client, _)| *client);
-        match client {
-            Some(client) => {
-                self.dying.remove(&spawn);
-                self.bury_worker(client, exit);
+        match (client, self.dying.remove(&spawn)) {
+            (Some(client), Some(_)) => self.bury_worker(client, exit),
+            (Some(client), None) => {
+                self.dying.insert(spawn, Dying { client, since: self.now, exit: Some(exit) });
             }
-            None => self.stillborn(spawn, &exit),
+            (None, _) => self.stillborn(spawn, &exit),
         }
     }
 
@@ -202,9 +210,11 @@ impl Scheduler {
             self.dying.iter().filter(|(_, dying)| dying.deadline() <= now).map(|(spawn, _)| *spawn).collect();
         for spawn in overdue {
             let dying = self.dying.remove(&spawn).expect("just listed");
-            let pid = self.clients.get(&dying.client).map_or(0, |client| client.pid);
-            let note = self.kill_reasons.remove(&spawn).unwrap_or_default();
-            self.bury_worker(dying.client, Exit { pid, note, ..Exit::default() });
+            let exit = dying.exit.unwrap_or_else(|| {
+                let note = self.kill_reasons.remove(&spawn).unwrap_or_default();
+                Exit { note, ..Exit::default() }
+            });
+            self.bury_worker(dying.client, exit);
         }
     }
 

@@ -1,0 +1,364 @@
+//! What a worker does in addition: takes tasks out of its submitters' rings, one at a time, and sends the results back.
+//!
+//! Tasks stay in the ring until the main thread is ready for them. Only when something else must be seen behind them (a recall, a
+//! cancel) does the I/O thread move them to the inbox; and only when the worker cannot run them soon are they given back.
+
+use crate::channel::Channel;
+use crate::state::State;
+use crate::wait::{Interrupt, WaitEnd};
+use crate::{Client, Shared};
+use hashbrown::HashMap;
+use ray_protocol::control::{ActorMessage, ActorNotice, ToScheduler};
+use ray_protocol::record::{self, BodyReader, Record, TaskHeader, flag};
+use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId, Value};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+/// A task to run.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Who submitted it.
+    pub from: ClientId,
+    /// What it is.
+    pub header: TaskHeader,
+    /// Its arguments.
+    pub body: Vec<u8>,
+    /// Objects that travelled with it: claimed until it ends.
+    pub claims: Vec<ObjectId>,
+}
+
+impl Incoming {
+    /// Its id.
+    pub fn task(&self) -> TaskId {
+        TaskId { client: self.from, seq: self.header.seq }
+    }
+}
+
+/// A worker's part of the state.
+#[derive(Default)]
+pub(crate) struct Serving {
+    channels: HashMap<ClientId, Channel>,
+    /// Whose ring is looked at first next time, so that no submitter starves.
+    order: Vec<ClientId>,
+    inbox: VecDeque<(ClientId, Vec<u8>)>,
+    /// Functions that arrived and were not loaded yet.
+    functions: HashMap<FunctionId, Vec<u8>>,
+    pub(crate) running: Option<TaskId>,
+    /// The running task waits: whatever arrives goes back.
+    pub(crate) blocked: bool,
+    cancelled: Option<TaskId>,
+    pub(crate) actor_notices: VecDeque<ActorNotice>,
+    is_actor: bool,
+    record: Vec<u8>,
+}
+
+impl Serving {
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.channels.values().any(Channel::has_backlog)
+    }
+
+    /// The next record of any submitter, in turn.
+    fn next_record(&mut self) -> Option<(ClientId, Vec<u8>)> {
+        if let Some(next) = self.inbox.pop_front() {
+            return Some(next);
+        }
+        for turn in 0..self.order.len() {
+            let from = self.order[turn];
+            let Some(channel) = self.channels.get_mut(&from) else { continue };
+            match channel.pop(&mut self.record) {
+                Ok(true) => {
+                    self.order.remove(turn);
+                    self.order.push(from);
+                    return Some((from, core::mem::take(&mut self.record)));
+                }
+                Ok(false) => {}
+                Err(_) => {
+                    // A submitter that spoils its ring is not served any more; its own death or shutdown will clear the rest.
+                    self.channels.remove(&from);
+                }
+            }
+        }
+        None
+    }
+
+    fn has_input(&self) -> bool {
+        !self.inbox.is_empty() || self.channels.values().any(Channel::has_input) || !self.actor_notices.is_empty()
+    }
+
+    fn reply(&mut self, to: ClientId, parts: &[&[u8]]) {
+        if let Some(channel) = self.channels.get_mut(&to) {
+            channel.push(parts);
+            channel.ring(false);
+        }
+    }
+}
+
+impl Client {
+    /// The next task, or actor notice, for this worker. Waits for it.
+    pub fn next_task(&self, interrupt: Interrupt<'_>) -> Result<Work, WaitEnd> {
+        let mut found = None;
+        let end = self.shared.wait(None, true, None, interrupt, &mut |state| {
+            found = self.shared.take_work(state);
+            found.is_some()
+        });
+        match end {
+            WaitEnd::Ready => Ok(found.expect("the wait ended with it")),
+            other => Err(other),
+        }
+    }
+
+    /// As [`next_task`](Self::next_task) without waiting.
+    #[inline]
+    pub fn try_next_task(&self) -> Option<Work> {
+        let mut state = self.shared.lock();
+        self.shared.take_work(&mut state)
+    }
+
+    /// The definition of a function a task names; given out once.
+    pub fn take_function(&self, function: FunctionId) -> Option<Vec<u8>> {
+        self.shared.lock().serving.functions.remove(&function)
+    }
+
+    /// Sends one record of results (or all) to a task's submitter.
+    pub fn send_results(&self, to: ClientId, record: &[u8]) {
+        let mut state = self.shared.lock();
+        state.serving.reply(to, &[record]);
+    }
+
+    /// The running task has ended, its last results are `record`.
+    #[inline]
+    pub fn finish(&self, task: Incoming, record: &[u8]) {
+        let mut state = self.shared.lock();
+        state.serving.running = None;
+        state.serving.cancelled = None;
+        for &object in &task.claims {
+            state.process.release(object);
+        }
+        state.serving.reply(task.from, &[record]);
+        self.shared.act(&mut state);
+        if state.serving.record.capacity() == 0 {
+            state.serving.record = task.body;
+        }
+    }
+
+    /// A result has references inside: they live as long as it does.
+    pub fn result_contains(&self, result: ObjectId, inner: &[ObjectId]) {
+        let mut state = self.shared.lock();
+        state.process.result_contains(result, inner);
+        self.shared.act(&mut state);
+    }
+
+    /// Whether the running task was cancelled; asked by the signal handler that the I/O thread's interruption runs.
+    pub fn is_cancelled(&self) -> bool {
+        let state = self.shared.lock();
+        state.serving.running.is_some() && state.serving.cancelled == state.serving.running
+    }
+
+    /// The task that runs here now.
+    pub fn running_task(&self) -> Option<TaskId> {
+        self.shared.lock().serving.running
+    }
+
+    /// This worker is an actor from now on: what arrives is kept in order and never given back.
+    pub fn become_actor(&self) {
+        self.shared.lock().serving.is_actor = true;
+    }
+
+    /// Tells the scheduler about an actor.
+    pub fn actor_message(&self, message: ActorMessage) {
+        self.tell_scheduler(&ToScheduler::Actor(message));
+    }
+}
+
+/// What a worker is to do next.
+#[derive(Debug)]
+pub enum Work {
+    /// Run a task.
+    Task(Incoming),
+    /// News of its own life as an actor.
+    Actor(ActorNotice),
+}
+
+impl Shared {
+    /// Takes the next piece of work, handling what comes before it.
+    fn take_work(&self, state: &mut State) -> Option<Work> {
+        if let Some(notice) = state.serving.actor_notices.pop_front() {
+            return Some(Work::Actor(notice));
+        }
+        while let Some((from, mut bytes)) = state.serving.next_record() {
+            match record::read(&bytes) {
+                Ok(Record::Task(header, _)) => {
+                    bytes.drain(..record::TASK_HEADER_BYTES);
+                    let claims = claims_of(&header, &bytes);
+                    for &object in &claims {
+                        state.process.retain_booked(object);
+                    }
+                    let task = Incoming { from, header, body: bytes, claims };
+                    state.serving.running = Some(task.task());
+                    self.page.set_running(header.seq, u64::from(from.0));
+                    return Some(Work::Task(task));
+                }
+                Ok(Record::Function(function, blob)) => {
+                    let blob = blob.to_vec();
+                    state.serving.functions.insert(function, blob);
+                }
+                // Nothing of this submitter is waiting: a recall that comes here has nothing to give back, a cancel is too late.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// What the I/O thread must see while the main thread is busy: recalls and cancels behind tasks. True when it found one.
+    pub(crate) fn serve_signals(&self, state: &mut State) -> bool {
+        if !state.is_worker {
+            return false;
+        }
+        for channel in state.serving.channels.values_mut() {
+            if channel.has_backlog() {
+                channel.drain_backlog();
+                channel.ring(false);
+            }
+        }
+        if state.serving.running.is_none() {
+            return state.serving.has_input(); // the main thread is at the rings itself
+        }
+        let mut found = false;
+        let mut kept = VecDeque::new();
+        while let Some((from, bytes)) = state.serving.next_record() {
+            match record::read(&bytes) {
+                Ok(Record::Recall) if !state.serving.is_actor => {
+                    give_back(state, from, &mut kept);
+                    found = true;
+                }
+                Ok(Record::Cancel { seq, .. }) => {
+                    self.cancel_arrived(state, TaskId { client: from, seq }, &mut kept);
+                    found = true;
+                }
+                _ => kept.push_back((from, bytes)),
+            }
+        }
+        state.serving.inbox = kept;
+        found
+    }
+
+    fn cancel_arrived(&self, state: &mut State, task: TaskId, waiting: &mut VecDeque<(ClientId, Vec<u8>)>) {
+        if state.serving.running == Some(task) {
+            state.serving.cancelled = Some(task);
+            // The signal handler asks whether the task that runs is still the cancelled one, and raises in it. Every other thread has
+            // signals blocked, so the main thread gets it, asleep in a system call or not.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+            return;
+        }
+        let found = waiting.iter().position(|(from, bytes)| {
+            *from == task.client && matches!(record::read(bytes), Ok(Record::Task(header, _)) if header.seq == task.seq)
+        });
+        if let Some((from, bytes)) = found.and_then(|at| waiting.remove(at))
+            && let Ok(Record::Task(header, body)) = record::read(&bytes)
+        {
+            drop_claims(state, &header, body);
+            let failure = ray_protocol::Failure::Cancelled { function: String::new() }.into_value();
+            let mut reply = Vec::new();
+            record::write_result_header(&mut reply, header.seq, 0, header.returns, false, 0);
+            for _ in 0..header.returns {
+                record::write_result_value(&mut reply, &failure, false);
+            }
+            state.serving.reply(from, &[&reply]);
+        }
+    }
+
+    /// The running task is blocked: every task waiting here goes back to its submitter. True when there was one.
+    pub(crate) fn give_back_unstarted(&self, state: &mut State) -> bool {
+        if state.serving.is_actor || !state.serving.has_input() {
+            return false;
+        }
+        let mut any = false;
+        let mut rest = VecDeque::new();
+        while let Some((from, bytes)) = state.serving.next_record() {
+            match record::read(&bytes) {
+                Ok(Record::Task(header, _)) => {
+                    state.serving.reply(from, &[&record::returned(header.seq)]);
+                    any = true;
+                }
+                Ok(Record::Cancel { seq, .. }) => self.cancel_arrived(state, TaskId { client: from, seq }, &mut rest),
+                Ok(Record::Recall) | Err(_) => {}
+                Ok(_) => rest.push_back((from, bytes)),
+            }
+        }
+        state.serving.inbox = rest;
+        any
+    }
+
+    pub(crate) fn has_tasks_to_give_back(&self, state: &State) -> bool {
+        // An idle worker's main thread must not sleep on a full ring; a blocked one gives back what arrives.
+        (state.serving.running.is_none() || state.serving.blocked) && state.serving.has_input()
+    }
+
+    pub(crate) fn accept_channel(&self, state: &mut State, from: ClientId, fds: Vec<OwnedFd>) {
+        let accepted = Channel::create().map_err(|error| error.to_string()).and_then(|mut channel| {
+            channel.attach(fds).map_err(|error| error.to_string())?;
+            let fds = self.channel_fds(&channel).map_err(|error| error.to_string())?;
+            Ok((channel, fds))
+        });
+        match accepted {
+            Ok((channel, fds)) => {
+                state.serving.channels.insert(from, channel);
+                state.serving.order.retain(|known| *known != from);
+                state.serving.order.push(from);
+                state.send_accept(from, fds);
+            }
+            Err(reason) => state.notices.push(crate::Notice::Warning(format!("a channel could not be opened: {reason}"))),
+        }
+    }
+
+    /// A client is gone: nobody wants the results of what it submitted.
+    pub(crate) fn submitter_lost(&self, state: &mut State, client: ClientId) {
+        if state.serving.channels.remove(&client).is_some() {
+            state.serving.order.retain(|known| *known != client);
+            state.serving.inbox.retain(|(from, _)| *from != client);
+        }
+    }
+}
+
+/// Gives back the tasks of one submitter.
+fn give_back(state: &mut State, to: ClientId, waiting: &mut VecDeque<(ClientId, Vec<u8>)>) {
+    let mut kept = VecDeque::new();
+    for (from, bytes) in waiting.drain(..) {
+        match record::read(&bytes) {
+            Ok(Record::Task(header, _)) if from == to => state.serving.reply(to, &[&record::returned(header.seq)]),
+            _ => kept.push_back((from, bytes)),
+        }
+    }
+    *waiting = kept;
+}
+
+/// The objects whose sender booked a hold in our name: stored arguments and nested references.
+fn claims_of(header: &TaskHeader, body: &[u8]) -> Vec<ObjectId> {
+    let mut claims = Vec::new();
+    let mut reader = BodyReader::new(body, header.arguments);
+    while let Some(Ok(argument)) = reader.next_argument() {
+        if let record::Argument::Stored(object, _) = argument {
+            claims.push(object);
+        }
+    }
+    if header.flags & flag::HAS_REFS != 0 {
+        claims.extend(BodyReader::new(body, header.arguments).nested().unwrap_or_default());
+    }
+    claims
+}
+
+/// Takes and gives back the claims of a task that will not run here.
+fn drop_claims(state: &mut State, header: &TaskHeader, body: &[u8]) {
+    for object in claims_of(header, body) {
+        state.process.retain_booked(object);
+        state.process.release(object);
+    }
+}
+
+/// Appends a failure for every result of a task.
+pub fn write_failure(out: &mut Vec<u8>, header: &TaskHeader, failure: &Value, run_time_us: u32) {
+    record::write_result_header(out, header.seq, 0, header.returns, false, run_time_us);
+    for _ in 0..header.returns {
+        record::write_result_value(out, failure, false);
+    }
+}

@@ -1,0 +1,468 @@
+//! Objects in shared memory: this process's own segments, which it alone writes, and the segments of others, which it maps to read.
+//!
+//! A value is written in three steps: [`Client::reserve`] finds room (asking the store for the budget of a new segment when the own ones are
+//! full), the caller copies, [`Placed::seal`] tells the store. Room that is not sealed is given back when [`Placed`] is dropped. Reading
+//! ([`Client::open`]) takes no round trip once the segment is mapped. A freed block comes back through [`FromStore::Freed`].
+
+use crate::state::State;
+use crate::wait::{Interrupt, WaitEnd};
+use crate::{Client, Shared};
+use hashbrown::HashMap;
+use ray_io::{Connection, FrameError, ReadStatus};
+use ray_protocol::control::{self, FromStore, Hello, Role, StoreStats, ToStore};
+use ray_protocol::{ClientId, Location, MAX_FRAME_BYTES, ObjectId, PROTOCOL_VERSION, SegmentId};
+use ray_shm::{OwnedSegment, ReadSegment, SegmentAllocator, SharedSlice};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Why an object could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The budget does not allow it; the text says what fills the store.
+    #[error("{0}")]
+    Full(String),
+    /// The bytes are gone or cannot be reached.
+    #[error("{0}")]
+    Lost(String),
+    /// The wait for the store ended otherwise.
+    #[error("waiting for the object store ended early")]
+    Wait(WaitEnd),
+}
+
+/// The first segment; each further one doubles, up to [`LARGEST_GROWTH`], so that small programs stay small and large ones map little.
+const FIRST_SEGMENT: u64 = 4 << 20;
+const LARGEST_GROWTH: u64 = 256 << 20;
+/// Objects from this size on get a segment of their own: it goes back to the system as a whole when the object is freed and not reused.
+const OWN_SEGMENT: u64 = 32 << 20;
+/// Segments are whole multiples of this.
+const SEGMENT_STEP: u64 = 64 << 10;
+/// The store is started together with us; this is how long it may take until it listens.
+const STORE_START: Duration = Duration::from_secs(10);
+
+/// What this process knows of its store. Behind the lock.
+pub(crate) struct Segments {
+    socket: PathBuf,
+    connection: Option<Connection>,
+    own: Vec<Own>,
+    next_number: u32,
+    next_size: u64,
+    mapped: HashMap<SegmentId, Arc<ReadSegment>>,
+    /// Answers that threads wait for.
+    reserved: HashMap<SegmentId, Result<(), String>>,
+    arrived: HashMap<SegmentId, Option<Arc<ReadSegment>>>,
+    fetched: HashMap<ObjectId, Result<Location, String>>,
+    stats: HashMap<u64, StoreStats>,
+    /// Gathering, to leave together.
+    sealed: Vec<(ObjectId, Location)>,
+    freed: Vec<ObjectId>,
+    /// The I/O thread was told that something gathers.
+    pub(crate) io_knows: bool,
+    lost: Option<String>,
+}
+
+struct Own {
+    id: SegmentId,
+    segment: Arc<OwnedSegment>,
+    space: SegmentAllocator,
+}
+
+/// Room for one object in an own segment, not sealed yet.
+pub struct Placed {
+    shared: Arc<Shared>,
+    segment: Arc<OwnedSegment>,
+    location: Location,
+    sealed: bool,
+}
+
+impl Placed {
+    /// The segment to write to, from [`offset`](Self::offset) on.
+    pub fn segment(&self) -> &OwnedSegment {
+        &self.segment
+    }
+
+    /// Offset of the room.
+    pub fn offset(&self) -> usize {
+        self.location.offset as usize
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> Location {
+        self.location
+    }
+
+    /// The object is complete: from now on it never changes, and others may read it.
+    pub fn seal(mut self, object: ObjectId) -> Location {
+        self.sealed = true;
+        let mut state = self.shared.lock();
+        state.segments.sealed.push((object, self.location));
+        self.shared.act(&mut state);
+        self.location
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        if !self.sealed {
+            self.shared.lock().segments.recycle(self.location);
+        }
+    }
+}
+
+/// Keeps an object claimed as long as a view of its memory lives.
+struct Pin {
+    client: Client,
+    object: ObjectId,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.client.release(self.object);
+    }
+}
+
+impl Segments {
+    pub(crate) fn new(socket: String) -> Self {
+        Segments {
+            socket: PathBuf::from(socket),
+            connection: None,
+            own: Vec::new(),
+            next_number: 0,
+            next_size: FIRST_SEGMENT,
+            mapped: HashMap::new(),
+            reserved: HashMap::new(),
+            arrived: HashMap::new(),
+            fetched: HashMap::new(),
+            stats: HashMap::new(),
+            sealed: Vec::new(),
+            freed: Vec::new(),
+            io_knows: false,
+            lost: None,
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
+    }
+
+    /// Nobody can refer to this object any more.
+    pub(crate) fn free(&mut self, object: ObjectId) {
+        self.freed.push(object);
+    }
+
+    /// Whether something gathers that the I/O thread is to send.
+    pub(crate) fn has_lazy(&self) -> bool {
+        !self.sealed.is_empty() || !self.freed.is_empty()
+    }
+
+    fn allocate(&mut self, size_bytes: u64) -> Option<(SegmentId, Arc<OwnedSegment>, u64)> {
+        self.own.iter_mut().find_map(|own| {
+            let offset = own.space.allocate(size_bytes)?;
+            Some((own.id, own.segment.clone(), offset))
+        })
+    }
+
+    fn recycle(&mut self, location: Location) {
+        if let Some(own) = self.own.iter_mut().find(|own| own.id == location.segment) {
+            own.space.free(location.offset);
+        }
+    }
+
+    fn send(&mut self, message: &ToStore, fds: Vec<OwnedFd>) {
+        if let Some(connection) = &mut self.connection
+            && let Err(error) = connection.send(&control::encode(message), fds)
+        {
+            self.lost = Some(error.to_string());
+        }
+    }
+
+    /// Sends what has gathered, sealed objects before freed ones.
+    fn send_gathered(&mut self) {
+        if self.connection.is_none() {
+            return;
+        }
+        // The store refuses frames above its limit.
+        const PER_FRAME: usize = 10_000;
+        let (sealed, freed) = (core::mem::take(&mut self.sealed), core::mem::take(&mut self.freed));
+        for batch in sealed.chunks(PER_FRAME) {
+            self.send(&ToStore::Sealed(batch.to_vec()), Vec::new());
+        }
+        for batch in freed.chunks(PER_FRAME) {
+            self.send(&ToStore::Free(batch.to_vec()), Vec::new());
+        }
+    }
+
+    fn drop_empty(&mut self) {
+        let (empty, used): (Vec<Own>, Vec<Own>) = self.own.drain(..).partition(|own| own.space.is_empty());
+        self.own = used;
+        for own in empty {
+            self.send(&ToStore::Drop { segment: own.id }, Vec::new());
+        }
+    }
+}
+
+impl Client {
+    /// Room for an object of this size in shared memory.
+    pub fn reserve(&self, size_bytes: u64, interrupt: Interrupt<'_>) -> Result<Placed, StoreError> {
+        let me = self.identity();
+        loop {
+            let mut state = self.shared.lock();
+            if let Some((segment_id, segment, offset)) = state.segments.allocate(size_bytes) {
+                let location = Location { node: me.node, segment: segment_id, offset, size_bytes };
+                return Ok(Placed { shared: self.shared.clone(), segment, location, sealed: false });
+            }
+            let wanted = if size_bytes >= OWN_SEGMENT { size_bytes } else { state.segments.next_size.max(size_bytes * 2) };
+            drop(state);
+            match self.add_segment(me.client, wanted, interrupt) {
+                // A generous segment did not fit the budget; perhaps an exact one does.
+                Err(StoreError::Full(_)) if wanted > size_bytes.next_multiple_of(SEGMENT_STEP) => {
+                    self.add_segment(me.client, size_bytes, interrupt)?;
+                }
+                other => other?,
+            }
+        }
+    }
+
+    fn add_segment(&self, me: ClientId, size_bytes: u64, interrupt: Interrupt<'_>) -> Result<(), StoreError> {
+        let size_bytes = size_bytes.next_multiple_of(SEGMENT_STEP);
+        let segment = {
+            let mut state = self.shared.lock();
+            self.shared.connect_store(&mut state)?;
+            let segment = SegmentId { writer: me, number: state.segments.next_number };
+            state.segments.next_number += 1;
+            state.segments.send_gathered(); // what was freed may be what makes room
+            state.segments.send(&ToStore::Reserve { segment, size_bytes }, Vec::new());
+            self.shared.flush_store(&mut state);
+            segment
+        };
+        let mut answer = None;
+        let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
+            answer = state.segments.reserved.remove(&segment).or_else(|| state.segments.lost.clone().map(Err));
+            answer.is_some()
+        });
+        match (end, answer) {
+            (WaitEnd::Ready, Some(Ok(()))) => {}
+            (WaitEnd::Ready, Some(Err(report))) => return Err(StoreError::Full(report)),
+            (end, _) => return Err(StoreError::Wait(end)),
+        }
+        let made = OwnedSegment::create("ray-objects", size_bytes as usize)
+            .and_then(|made| Ok((made.fd().try_clone_to_owned()?, Arc::new(made))));
+        let mut state = self.shared.lock();
+        match made {
+            Ok((fd, made)) => {
+                state.segments.send(&ToStore::Register { segment }, vec![fd]);
+                let space = SegmentAllocator::new(size_bytes);
+                state.segments.own.push(Own { id: segment, segment: made, space });
+                if size_bytes < OWN_SEGMENT {
+                    state.segments.next_size = (state.segments.next_size * 2).min(LARGEST_GROWTH);
+                }
+                self.shared.flush_store(&mut state);
+                Ok(())
+            }
+            Err(error) => {
+                state.segments.send(&ToStore::Drop { segment }, Vec::new());
+                Err(StoreError::Full(format!("the system gave no memory for {size_bytes} bytes: {error}")))
+            }
+        }
+    }
+
+    /// A read-only view of a stored object, which stays claimed as long as the view lives. Brings it from another node if need be.
+    pub fn open(&self, object: ObjectId, location: Location, interrupt: Interrupt<'_>) -> Result<SharedSlice, StoreError> {
+        let location = if location.node == self.identity().node { location } else { self.fetch(object, location, interrupt)? };
+        let segment = self.map(location.segment, interrupt)?;
+        let slice = segment
+            .slice(location.offset, location.size_bytes)
+            .map_err(|error| StoreError::Lost(format!("object {object} does not lie where it is said to: {error}")))?;
+        self.retain(object);
+        Ok(slice.with_pin(Arc::new(Pin { client: self.clone(), object })))
+    }
+
+    /// Has the store bring an object to this node.
+    pub fn fetch(&self, object: ObjectId, from: Location, interrupt: Interrupt<'_>) -> Result<Location, StoreError> {
+        {
+            let mut state = self.shared.lock();
+            self.shared.connect_store(&mut state)?;
+            state.segments.send(&ToStore::Fetch { object, from }, Vec::new());
+            self.shared.flush_store(&mut state);
+        }
+        let mut outcome = None;
+        let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
+            outcome = state.segments.fetched.get(&object).cloned().or_else(|| state.segments.lost.clone().map(Err));
+            outcome.is_some()
+        });
+        let mut state = self.shared.lock();
+        state.segments.fetched.remove(&object);
+        match (end, outcome) {
+            (WaitEnd::Ready, Some(Ok(location))) => {
+                state.process.localised(object, location);
+                Ok(location)
+            }
+            (WaitEnd::Ready, Some(Err(reason))) => Err(StoreError::Lost(reason)),
+            (end, _) => Err(StoreError::Wait(end)),
+        }
+    }
+
+    fn map(&self, segment: SegmentId, interrupt: Interrupt<'_>) -> Result<Arc<ReadSegment>, StoreError> {
+        {
+            let mut state = self.shared.lock();
+            if let Some(own) = state.segments.own.iter().find(|own| own.id == segment) {
+                return Ok(own.segment.read_handle());
+            }
+            if let Some(mapped) = state.segments.mapped.get(&segment) {
+                return Ok(mapped.clone());
+            }
+            self.shared.connect_store(&mut state)?;
+            state.segments.send(&ToStore::Map { segment }, Vec::new());
+            self.shared.flush_store(&mut state);
+        }
+        let mut arrived = None;
+        let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
+            arrived = state.segments.mapped.get(&segment).cloned().map(Some).or_else(|| state.segments.arrived.remove(&segment));
+            arrived.is_some() || state.segments.lost.is_some()
+        });
+        match (end, arrived) {
+            (WaitEnd::Ready, Some(Some(mapped))) => Ok(mapped),
+            (WaitEnd::Ready, _) => Err(StoreError::Lost(String::from("its memory is gone: the store does not have the segment any more"))),
+            (end, _) => Err(StoreError::Wait(end)),
+        }
+    }
+
+    /// The store's own count.
+    pub fn store_stats(&self, interrupt: Interrupt<'_>) -> Result<StoreStats, StoreError> {
+        let request = {
+            let mut state = self.shared.lock();
+            self.shared.connect_store(&mut state)?;
+            let request = state.new_request();
+            self.shared.act(&mut state);
+            state.flush_scheduler();
+            state.segments.send_gathered();
+            state.segments.send(&ToStore::Ask { request }, Vec::new());
+            self.shared.flush_store(&mut state);
+            request
+        };
+        let mut stats = None;
+        let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
+            stats = state.segments.stats.remove(&request);
+            stats.is_some() || state.segments.lost.is_some()
+        });
+        match (end, stats) {
+            (WaitEnd::Ready, Some(stats)) => Ok(stats),
+            (WaitEnd::Ready, None) => Err(StoreError::Lost(String::from("the object store ended"))),
+            (end, _) => Err(StoreError::Wait(end)),
+        }
+    }
+}
+
+impl Shared {
+    fn connect_store(&self, state: &mut State) -> Result<(), StoreError> {
+        if let Some(lost) = &state.segments.lost {
+            return Err(StoreError::Lost(format!("the object store ended: {lost}")));
+        }
+        if state.segments.connection.is_some() {
+            return Ok(());
+        }
+        let until = Instant::now() + STORE_START;
+        let mut connection = loop {
+            match Connection::connect(&state.segments.socket) {
+                Ok(connection) => break connection,
+                Err(error) if Instant::now() >= until => {
+                    return Err(StoreError::Lost(format!("the object store cannot be reached: {error}")));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        connection.set_limit(MAX_FRAME_BYTES);
+        let role = Role::StoreClient { client: self.identity.client };
+        let hello = Hello { version: PROTOCOL_VERSION, pid: std::process::id() as i32, role };
+        connection.send(&control::encode(&hello), Vec::new()).map_err(|error| StoreError::Lost(error.to_string()))?;
+        state.segments.connection = Some(connection);
+        self.bell.ring_io(); // which watches it from now on
+        Ok(())
+    }
+
+    /// Writes what is queued for the store.
+    pub(crate) fn flush_store(&self, state: &mut State) {
+        if state.segments.has_lazy() && self.connect_store(state).is_ok() {
+            state.segments.send_gathered();
+        }
+        if let Some(connection) = &mut state.segments.connection
+            && !connection.flush().unwrap_or(true)
+        {
+            self.bell.ring_io();
+        }
+    }
+
+    /// Reads what the store sent. Called by the I/O thread.
+    pub(crate) fn read_store(&self, state: &mut State) {
+        let Some(connection) = &mut state.segments.connection else { return };
+        let status = connection.receive();
+        let mut frames = Vec::new();
+        let mut broken = None;
+        loop {
+            match connection.next_frame() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    broken = Some(error.to_string());
+                    break;
+                }
+            }
+        }
+        for frame in frames {
+            match control::decode::<FromStore>(&frame.payload) {
+                Ok(message) => store_said(&mut state.segments, message, frame.fds),
+                Err(error) => broken = Some(error.to_string()),
+            }
+        }
+        match status {
+            Ok(ReadStatus::Open) => {}
+            Ok(ReadStatus::Closed) | Err(FrameError::Closed) => broken = Some(String::from("it closed the connection")),
+            Err(error) => broken = Some(error.to_string()),
+        }
+        if let Some(reason) = broken {
+            state.segments.lost = Some(reason);
+            state.segments.connection = None;
+        }
+    }
+}
+
+fn store_said(segments: &mut Segments, message: FromStore, mut fds: Vec<OwnedFd>) {
+    match message {
+        FromStore::Reserved { segment } => {
+            segments.reserved.insert(segment, Ok(()));
+        }
+        FromStore::Full { segment, report } => {
+            segments.reserved.insert(segment, Err(report));
+        }
+        FromStore::Trim => segments.drop_empty(),
+        FromStore::Freed(objects) => {
+            for (_, location) in objects {
+                segments.recycle(location);
+            }
+        }
+        FromStore::Segment { segment, size_bytes } => {
+            let mapped = fds.pop().and_then(|fd| ReadSegment::map(fd, size_bytes as usize).ok());
+            match mapped {
+                Some(mapped) => {
+                    segments.mapped.insert(segment, mapped);
+                }
+                None => {
+                    segments.arrived.insert(segment, None);
+                }
+            }
+        }
+        FromStore::SegmentGone { segment } => {
+            if segments.mapped.remove(&segment).is_none() {
+                segments.arrived.insert(segment, None);
+            }
+        }
+        FromStore::Fetched { object, outcome } => {
+            segments.fetched.insert(object, outcome);
+        }
+        FromStore::Stats { request, stats } => {
+            segments.stats.insert(request, stats);
+        }
+        FromStore::Welcome { .. } | FromStore::Chunk { .. } | FromStore::PullFailed { .. } => {}
+    }
+}

@@ -1,0 +1,282 @@
+//! How a thread waits: it looks itself, spins a little, then sleeps where a result will wake it.
+//!
+//! One waiting thread at a time is the watcher: it looks at the rings, spins, and sleeps on the main bell. The others sleep on a condition
+//! and are told whenever something arrived; when the watcher is done, one of them takes over.
+
+use crate::state::State;
+use crate::{Client, Shared};
+use ray_protocol::control::ToScheduler;
+use ray_protocol::{ObjectId, TaskId, Value};
+use ray_shm::bell::{MAIN_SLEEPING, POLLING};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How a wait ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WaitEnd {
+    /// What was waited for is there.
+    Ready,
+    /// The deadline passed.
+    TimedOut,
+    /// The interrupt check said to stop.
+    Interrupted,
+    /// The cluster is over.
+    Ended(String),
+    /// The wait is part of a cycle, which the text shows.
+    Deadlock(String),
+}
+
+/// Called now and then while a thread waits; true ends the wait (a signal handler raised).
+pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
+
+/// No sleep is longer, so that a signal another thread took, or a bell a broken peer drained, costs at most this.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+/// Looks between two glances at the clock while spinning.
+const LOOKS_PER_GLANCE: u32 = 32;
+
+impl Client {
+    /// Waits until `enough` of the objects have values (failures count).
+    pub fn wait_for_objects(
+        &self,
+        objects: &[ObjectId],
+        enough: usize,
+        deadline: Option<Instant>,
+        interrupt: Interrupt<'_>,
+    ) -> WaitEnd {
+        {
+            let mut state = self.shared.lock();
+            for &object in objects {
+                state.process.ask_for(object);
+            }
+            self.shared.act(&mut state);
+        }
+        // Objects before `from` are known to be ready: a wait for ten thousand looks at each once, not ten thousand times.
+        let mut from = 0;
+        let mut done = move |state: &mut State| {
+            if enough == objects.len() {
+                while from < objects.len() && state.is_ready(objects[from]) {
+                    from += 1;
+                }
+                return from == objects.len();
+            }
+            let mut ready = 0;
+            objects.iter().any(|&object| {
+                ready += usize::from(state.is_ready(object));
+                ready >= enough
+            })
+        };
+        self.shared.wait(deadline, true, Some(objects), interrupt, &mut done)
+    }
+
+    /// Waits until all of the objects have values, or one of them a failure; returns the values there are, in order.
+    pub fn wait_for_all_or_failure(
+        &self,
+        objects: &[ObjectId],
+        deadline: Option<Instant>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Vec<Value>, WaitEnd> {
+        let mut values: Vec<Value> = Vec::with_capacity(objects.len());
+        {
+            let mut state = self.shared.lock();
+            for &object in objects {
+                state.process.ask_for(object);
+            }
+            self.shared.act(&mut state);
+        }
+        let mut looks = 0_u32;
+        let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
+            while let Some(&object) = objects.get(values.len()) {
+                match state.value(object) {
+                    Some(value) => values.push(value),
+                    None => break,
+                }
+                if matches!(values.last(), Some(Value::Failed(_))) {
+                    return true;
+                }
+            }
+            // A failure behind one that takes long: looked for now and then, because it means looking at all.
+            looks += 1;
+            if looks.is_power_of_two() || looks % 64 == 0 {
+                let failed = |object: &&ObjectId| state.has_failed(**object);
+                if let Some(&object) = objects[values.len()..].iter().find(failed) {
+                    values.extend(state.value(object));
+                    return true;
+                }
+            }
+            values.len() == objects.len()
+        });
+        match end {
+            WaitEnd::Ready => Ok(values),
+            other => Err(other),
+        }
+    }
+
+    /// For each object, whether it has a value by now.
+    pub fn which_are_ready(&self, objects: &[ObjectId]) -> Vec<bool> {
+        let state = self.shared.lock();
+        objects.iter().map(|object| state.is_ready(*object)).collect()
+    }
+}
+
+impl Shared {
+    /// Waits for an answer of the scheduler or the store.
+    pub(crate) fn wait_for_reply(
+        &self,
+        deadline: Option<Instant>,
+        interrupt: Interrupt<'_>,
+        done: &mut dyn FnMut(&mut State) -> bool,
+    ) -> WaitEnd {
+        self.wait(deadline, false, None, interrupt, done)
+    }
+
+    /// See the module. `objects` are what a blocked task is said to wait for.
+    pub(crate) fn wait(
+        &self,
+        deadline: Option<Instant>,
+        spin: bool,
+        objects: Option<&[ObjectId]>,
+        interrupt: Interrupt<'_>,
+        done: &mut dyn FnMut(&mut State) -> bool,
+    ) -> WaitEnd {
+        let mut blocked = None;
+        let mut may_spin = spin;
+        let end = loop {
+            let mut state = self.lock();
+            self.pump(&mut state);
+            if let Some(end) = self.over(&mut state, deadline, blocked, done) {
+                break end;
+            }
+            if self.watched.swap(true, Ordering::Acquire) {
+                self.look_on(state, deadline);
+            } else {
+                drop(state);
+                let spun = core::mem::take(&mut may_spin) && self.spin_for_news(done);
+                if !spun {
+                    if blocked.is_none() {
+                        blocked = self.announce_blocked(objects);
+                    }
+                    self.sleep_for_news(deadline);
+                }
+                self.watched.store(false, Ordering::Release);
+                if self.onlookers.load(Ordering::Relaxed) > 0 {
+                    self.news.notify_all();
+                }
+            }
+            if interrupt() {
+                break WaitEnd::Interrupted;
+            }
+        };
+        if blocked.is_some() {
+            let mut state = self.lock();
+            state.serving.blocked = false;
+            state.deadlock = None;
+            state.tell_scheduler(&ToScheduler::Unblocked);
+            self.act(&mut state);
+        }
+        end
+    }
+
+    fn over(
+        &self,
+        state: &mut State,
+        deadline: Option<Instant>,
+        blocked: Option<TaskId>,
+        done: &mut dyn FnMut(&mut State) -> bool,
+    ) -> Option<WaitEnd> {
+        if done(state) {
+            return Some(WaitEnd::Ready);
+        }
+        if let Some(reason) = &state.ended {
+            return Some(WaitEnd::Ended(reason.clone()));
+        }
+        if let Some((task, cycle)) = &state.deadlock
+            && blocked == Some(*task)
+        {
+            return Some(WaitEnd::Deadlock(cycle.clone()));
+        }
+        deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(WaitEnd::TimedOut)
+    }
+
+    /// Another thread looks; this one sleeps until told.
+    fn look_on(&self, state: MutexGuard<'_, State>, deadline: Option<Instant>) {
+        self.onlookers.fetch_add(1, Ordering::Relaxed);
+        let sleep = nap(deadline);
+        drop(self.news.wait_timeout(state, sleep));
+        self.onlookers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Looks at the rings in a loop for a moment, telling others that nobody needs to be woken. True when there was news.
+    fn spin_for_news(&self, done: &mut dyn FnMut(&mut State) -> bool) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        self.page.set(POLLING);
+        let until = Instant::now() + self.spin;
+        let mut found = false;
+        'spin: loop {
+            for _ in 0..LOOKS_PER_GLANCE {
+                let mut state = self.lock();
+                if self.pump(&mut state) && done(&mut state) {
+                    found = true;
+                    break 'spin;
+                }
+                drop(state);
+                std::hint::spin_loop();
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        self.page.clear(POLLING);
+        found
+    }
+
+    /// Sleeps on the main bell.
+    fn sleep_for_news(&self, deadline: Option<Instant>) {
+        self.page.set(MAIN_SLEEPING);
+        let nothing_came = {
+            let mut state = self.lock();
+            !self.pump(&mut state) && !self.has_tasks_to_give_back(&state)
+        };
+        if nothing_came {
+            let nap = nap(deadline);
+            let timeout = Timespec { tv_sec: nap.as_secs() as i64, tv_nsec: nap.subsec_nanos().into() };
+            // Interrupted by a signal: the caller looks whether it matters.
+            let _ = poll(&mut [PollFd::new(&self.bell.main_fd(), PollFlags::IN)], Some(&timeout));
+        }
+        self.page.clear(MAIN_SLEEPING);
+        self.bell.drain_main();
+    }
+
+    /// A worker's task is about to sleep: its slot is free meanwhile, and what was pushed behind it goes back.
+    fn announce_blocked(&self, objects: Option<&[ObjectId]>) -> Option<TaskId> {
+        /// Enough to find a cycle or to explain a wait; a wait for a million objects need not name them all.
+        const NAMED: usize = 1000;
+        let objects = objects?;
+        let mut state = self.lock();
+        let task = state.serving.running?;
+        state.serving.blocked = true;
+        self.give_back_unstarted(&mut state);
+        let waits_for: Vec<ObjectId> = objects.iter().copied().filter(|object| !state.is_ready(*object)).take(NAMED).collect();
+        state.process.flush_reports();
+        self.act(&mut state);
+        state.tell_scheduler(&ToScheduler::Blocked { task: Some(task), objects: waits_for });
+        self.act(&mut state);
+        Some(task)
+    }
+
+    /// Sleeps until there is a notice, or for the time given.
+    pub(crate) fn notice_bell<'a>(&'a self, state: MutexGuard<'a, State>, patience: Duration) -> MutexGuard<'a, State> {
+        match self.news.wait_timeout(state, patience) {
+            Ok((state, _)) => state,
+            Err(_) => panic!("a thread of this process panicked inside raio"),
+        }
+    }
+}
+
+fn nap(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(LONGEST_SLEEP, |deadline| deadline.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
+}

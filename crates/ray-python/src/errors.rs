@@ -1,0 +1,109 @@
+//! The one place where failures of the engine become Python exceptions.
+
+use crate::session;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use ray_client::{ClientError, StoreError, WaitEnd};
+use ray_protocol::Failure;
+use ray_protocol::value::Exit;
+
+/// An exception class of `ray.exceptions`, called with these arguments.
+fn exception(py: Python<'_>, class: &str, text: &str) -> PyErr {
+    let build = || py.import("ray.exceptions")?.getattr(class)?.call1((text,));
+    match build() {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+/// The exception an object's failure stands for.
+pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
+    let build = || -> PyResult<PyErr> {
+        let exceptions = py.import("ray.exceptions")?;
+        Ok(match Failure::from_bytes(bytes) {
+            Failure::Raised(pickled) => {
+                PyErr::from_value(exceptions.getattr("load_error")?.call1((PyBytes::new(py, &pickled),))?)
+            }
+            Failure::WorkerCrashed { function, exit, attempts } => {
+                let details = exit_details(py, &exit)?;
+                details.set_item("function_name", function)?;
+                details.set_item("attempts", attempts)?;
+                PyErr::from_value(exceptions.getattr("WorkerCrashedError")?.call((note(&exit),), Some(&details))?)
+            }
+            Failure::OwnerDied { object, exit } => exception(
+                py,
+                "OwnerDiedError",
+                &format!("{object}: {} before the object existed. {}", describe(&exit), exit.note),
+            ),
+            Failure::Cancelled { function } => {
+                let text = format!("Task {function} was cancelled.");
+                PyErr::from_value(exceptions.getattr("TaskCancelledError")?.call1((py.None(), text))?)
+            }
+            Failure::Lost { object, reason } => exception(py, "ObjectLostError", &format!("{object}: {reason}")),
+            Failure::StoreFull { report } => exception(py, "ObjectStoreFullError", &report),
+            Failure::Deadlock { cycle } => exception(py, "DeadlockError", &cycle),
+            Failure::Unschedulable { reason } => exception(py, "TaskUnschedulableError", &reason),
+            Failure::ActorDied { class, reason, init_failed } => {
+                let details = PyDict::new(py);
+                details.set_item("class_name", class)?;
+                details.set_item("actor_init_failed", init_failed)?;
+                PyErr::from_value(exceptions.getattr("ActorDiedError")?.call((reason,), Some(&details))?)
+            }
+        })
+    };
+    build().unwrap_or_else(|error| error)
+}
+
+fn note(exit: &Exit) -> Option<String> {
+    (!exit.note.is_empty()).then(|| exit.note.clone())
+}
+
+fn describe(exit: &Exit) -> String {
+    match (exit.signal, exit.code) {
+        (Some(signal), _) => format!("its owner, process {}, was killed by signal {signal}", exit.pid),
+        (None, Some(code)) => format!("its owner, process {}, exited with code {code}", exit.pid),
+        (None, None) => format!("its owner, process {}, ended", exit.pid),
+    }
+}
+
+fn exit_details<'py>(py: Python<'py>, exit: &Exit) -> PyResult<Bound<'py, PyDict>> {
+    let details = PyDict::new(py);
+    details.set_item("signal", exit.signal)?;
+    details.set_item("exit_code", exit.code)?;
+    details.set_item("pid", exit.pid)?;
+    details.set_item("stderr_lines", exit.stderr_tail.lines().collect::<Vec<_>>())?;
+    Ok(details)
+}
+
+/// A wait that did not end with what was waited for. `timeout` is the user's text for an expired deadline.
+pub(crate) fn wait_end(py: Python<'_>, end: WaitEnd, timeout: Option<&str>) -> PyErr {
+    match end {
+        WaitEnd::Ready => PyRuntimeError::new_err("a wait that succeeded was reported as an error"),
+        WaitEnd::TimedOut => {
+            exception(py, "GetTimeoutError", timeout.unwrap_or("Get timed out: the scheduler did not answer within 60 s."))
+        }
+        WaitEnd::Interrupted => session::raise_pending(),
+        WaitEnd::Ended(reason) => exception(py, "ClusterUnavailableError", &reason),
+        WaitEnd::Deadlock(cycle) => exception(py, "DeadlockError", &cycle),
+    }
+}
+
+/// An object could not be written or read.
+pub(crate) fn store(py: Python<'_>, error: &StoreError) -> PyErr {
+    match error {
+        StoreError::Full(report) => exception(py, "ObjectStoreFullError", report),
+        StoreError::Lost(reason) => exception(py, "ObjectLostError", reason),
+        StoreError::Wait(end) => wait_end(py, end.clone(), None),
+    }
+}
+
+/// A cluster could not be joined.
+pub(crate) fn connection(py: Python<'_>, error: &ClientError) -> PyErr {
+    if let ClientError::Connection(ray_io::FrameError::Io(cause)) = error
+        && cause.kind() == std::io::ErrorKind::Interrupted
+    {
+        return session::raise_pending();
+    }
+    exception(py, "RayConnectionError", &error.to_string())
+}

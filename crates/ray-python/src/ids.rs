@@ -1,0 +1,48 @@
+//! Ids as Python sees them: 28 bytes for an object, of which the cluster's random number is a part, so that a reference of another
+//! cluster is recognised.
+//!
+//! ```text
+//! task's number u64 · client u32 · cluster u64 · job u32 | index + 1 u32        (little-endian; a task's id is the first 24 bytes)
+//! ```
+
+use ray_protocol::{ClientId, ObjectId, TaskId};
+
+/// Bytes of an object's id in Python.
+pub(crate) const OBJECT_BYTES: usize = 28;
+
+/// The id of an object of cluster `cluster`.
+pub(crate) fn object_bytes(object: ObjectId, cluster: u64, job: u32) -> [u8; OBJECT_BYTES] {
+    let mut out = [0; OBJECT_BYTES];
+    out[..24].copy_from_slice(&task_bytes(object.task, cluster, job));
+    out[24..].copy_from_slice(&(object.index + 1).to_le_bytes());
+    out
+}
+
+/// The id of a task.
+pub(crate) fn task_bytes(task: TaskId, cluster: u64, job: u32) -> [u8; 24] {
+    let mut out = [0; 24];
+    out[..8].copy_from_slice(&task.seq.to_le_bytes());
+    out[8..12].copy_from_slice(&task.client.0.to_le_bytes());
+    out[12..20].copy_from_slice(&cluster.to_le_bytes());
+    out[20..].copy_from_slice(&job.to_le_bytes());
+    out
+}
+
+/// Reads an object's id: the object and the cluster it is of. None for what no cluster makes (nil, or index 0).
+pub(crate) fn parse_object(bytes: &[u8; OBJECT_BYTES]) -> Option<(ObjectId, u64)> {
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+    let index = word(24).checked_sub(1)?;
+    if bytes.iter().all(|byte| *byte == 0xff) {
+        return None;
+    }
+    Some((TaskId { client: ClientId(word(8)), seq: long(0) }.result(index), long(12)))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The nil id.
+pub(crate) const NIL: [u8; OBJECT_BYTES] = [0xff; OBJECT_BYTES];

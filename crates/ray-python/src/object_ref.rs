@@ -1,0 +1,243 @@
+//! `ray.ObjectRef`: a handle to an object, which keeps the object alive.
+
+use crate::ids;
+use crate::session;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple, PyType};
+use ray_client::Client;
+use ray_protocol::{ClientId, ObjectId, TaskId};
+
+/// A reference to an immutable remote object, returned by `put` and by every call of a remote function.
+///
+/// References are hashable, equal when they mean the same object, can be awaited, and keep the object alive wherever they travel:
+/// inside arguments, results, containers. `ray.get` gives the value.
+///
+/// >>> ref = ray.put([1, 2, 3])
+/// >>> ray.get(ref)
+/// [1, 2, 3]
+#[pyclass(frozen, weakref, module = "ray")]
+pub(crate) struct ObjectRef {
+    id: ObjectId,
+    /// None for a reference that belongs to no cluster (nil, or read from bytes).
+    client: Option<Client>,
+    cluster: u64,
+    /// The type its producer declared.
+    declared: Option<Py<PyAny>>,
+}
+
+impl ObjectRef {
+    /// A reference that takes over a claim the caller has.
+    pub(crate) fn adopt(client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> Self {
+        let cluster = client.identity().cluster;
+        ObjectRef { id, client: Some(client), cluster, declared }
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    pub(crate) fn declared(&self) -> Option<&Py<PyAny>> {
+        self.declared.as_ref()
+    }
+
+    /// The id, for use in `client`'s cluster.
+    #[inline]
+    pub(crate) fn id_in(&self, client: &Client) -> PyResult<ObjectId> {
+        match &self.client {
+            Some(mine) if mine.is_same(client) => Ok(self.id),
+            _ => Err(self.foreign(client)),
+        }
+    }
+
+    #[cold]
+    fn foreign(&self, client: &Client) -> PyErr {
+        if self.is_nil() {
+            return PyValueError::new_err("This object reference is nil: it refers to nothing.");
+        }
+        if self.cluster == client.identity().cluster {
+            return PyValueError::new_err(format!(
+                "{} was made from its bytes alone and keeps nothing alive; it cannot be used after the object was freed.",
+                self.hex()
+            ));
+        }
+        self.of_stopped_cluster()
+    }
+
+    /// The error for a reference whose cluster is not there any more.
+    #[cold]
+    pub(crate) fn of_stopped_cluster(&self) -> PyErr {
+        PyValueError::new_err(
+            "This object reference belongs to a cluster that has been stopped (or to another one). \
+             Objects live as long as their cluster; create it again with ray.put or by calling the remote function.",
+        )
+    }
+
+    /// The id, for a reference that is being written into a message or an object.
+    pub(crate) fn travelling(&self, py: Python<'_>) -> PyResult<ObjectId> {
+        self.id_in(&session::current(py)?)
+    }
+
+    fn bytes(&self) -> [u8; ids::OBJECT_BYTES] {
+        if self.is_nil() {
+            return ids::NIL;
+        }
+        ids::object_bytes(self.id, self.cluster, 1)
+    }
+}
+
+impl Drop for ObjectRef {
+    fn drop(&mut self) {
+        if let Some(client) = &self.client {
+            client.release(self.id);
+        }
+    }
+}
+
+#[pymethods]
+impl ObjectRef {
+    /// A reference from its 28 bytes. It keeps the object alive from now on, if it is still there.
+    #[new]
+    pub(crate) fn new(bytes: &[u8]) -> PyResult<Self> {
+        let bytes: [u8; ids::OBJECT_BYTES] = bytes.try_into().map_err(|_| {
+            PyValueError::new_err(format!("ID string needs to have length {}, got {}", ids::OBJECT_BYTES, bytes.len()))
+        })?;
+        let Some((id, cluster)) = ids::parse_object(&bytes) else {
+            return Ok(ObjectRef { id: ObjectId::default(), client: None, cluster: 0, declared: None });
+        };
+        let client = session::current_if_any().filter(|client| client.identity().cluster == cluster);
+        if let Some(client) = &client {
+            client.retain(id);
+        }
+        Ok(ObjectRef { id, client, cluster, declared: None })
+    }
+
+    /// As the constructor.
+    #[classmethod]
+    fn from_binary(_class: &Bound<'_, PyType>, bytes: &[u8]) -> PyResult<Self> {
+        Self::new(bytes)
+    }
+
+    /// From `hex()`.
+    #[classmethod]
+    fn from_hex(_class: &Bound<'_, PyType>, hex: &str) -> PyResult<Self> {
+        let digit = |at: usize| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match (0..hex.len()).step_by(2).map(digit).collect::<Option<Vec<u8>>>() {
+            Some(bytes) => Self::new(&bytes),
+            None => Self::new(&ids::NIL),
+        }
+    }
+
+    /// The reference that refers to nothing.
+    #[classmethod]
+    fn nil(_class: &Bound<'_, PyType>) -> PyResult<Self> {
+        Self::new(&ids::NIL)
+    }
+
+    /// Bytes of an id: 28.
+    #[classmethod]
+    fn size(_class: &Bound<'_, PyType>) -> usize {
+        ids::OBJECT_BYTES
+    }
+
+    /// The id as 28 bytes.
+    fn binary<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.bytes())
+    }
+
+    /// The id as 56 hexadecimal digits.
+    fn hex(&self) -> String {
+        ids::hex(&self.bytes())
+    }
+
+    /// Whether it refers to nothing.
+    fn is_nil(&self) -> bool {
+        self.client.is_none() && self.cluster == 0
+    }
+
+    /// The type the producing function declared for it, or None.
+    #[getter]
+    fn declared_type(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.declared.as_ref().map(|declared| declared.clone_ref(py))
+    }
+
+    /// (client, number, index): the key notices name an object by.
+    #[getter]
+    fn _key(&self) -> (u32, u64, u32) {
+        (self.id.task.client.0, self.id.task.seq, self.id.index)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        format!("<ray.ObjRef at {:#x}>", slf.as_ptr() as usize)
+    }
+
+    fn __hash__(&self) -> u64 {
+        // Finalised so that neighbouring numbers do not fall into neighbouring slots of a dict.
+        let mixed = (self.id.task.seq ^ u64::from(self.id.task.client.0).rotate_left(40) ^ u64::from(self.id.index).rotate_left(20))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ mixed >> 32
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<ObjectRef>().is_ok_and(|other| other.get().id == self.id && other.get().cluster == self.cluster)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        py.import("ray.serialization")?.getattr("note_reference")?.call1((slf,))?;
+        let this = slf.get();
+        let rebuild = py.import("ray._core")?.getattr("rebuild_reference")?;
+        let id = (this.id.task.client.0, this.id.task.seq, this.id.index, this.cluster);
+        let declared = this.declared.as_ref().map(|declared| declared.clone_ref(py));
+        (rebuild, (id, declared)).into_pyobject(py)
+    }
+
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import("ray.awaiting")?.getattr("as_future")?.call1((slf,))?.call_method0("__await__")
+    }
+
+    /// A `concurrent.futures.Future` of the value.
+    fn future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ray.awaiting")?.getattr("as_concurrent_future")?.call1((slf,))
+    }
+
+    /// An `asyncio.Future` of the value, in the running loop.
+    #[pyo3(signature = (_internal=false))]
+    fn as_future<'py>(slf: &Bound<'py, Self>, _internal: bool) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ray.awaiting")?.getattr("as_future")?.call1((slf,))
+    }
+
+    /// Calls `callback(value or exception)` from a background thread when the object exists.
+    fn _on_completed<'py>(slf: &Bound<'py, Self>, callback: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ray.awaiting")?.getattr("on_completed")?.call1((slf, callback))
+    }
+
+    /// The id of the task the object comes from.
+    fn task_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = ids::task_bytes(self.id.task, self.cluster, 1);
+        py.import("ray.ids")?.getattr("TaskID")?.call1((PyBytes::new(py, &bytes),))
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(class: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        class.py().import("types")?.getattr("GenericAlias")?.call1((class, item))
+    }
+}
+
+/// Unpickles a reference.
+#[pyfunction]
+pub(crate) fn rebuild_reference(id: (u32, u64, u32, u64), declared: Option<Py<PyAny>>) -> PyResult<ObjectRef> {
+    let (client, seq, index, cluster) = id;
+    let id = TaskId { client: ClientId(client), seq }.result(index);
+    if cluster == 0 {
+        return Ok(ObjectRef { id, client: None, cluster, declared });
+    }
+    let client = session::current_if_any()
+        .ok_or_else(|| PyTypeError::new_err("An object reference can only be unpickled in a process that uses ray. Call ray.init() first."))?;
+    if client.identity().cluster != cluster {
+        return Ok(ObjectRef { id, client: None, cluster, declared });
+    }
+    client.retain(id);
+    Ok(ObjectRef { id, client: Some(client), cluster, declared })
+}

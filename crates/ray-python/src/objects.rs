@@ -1,0 +1,182 @@
+//! `put`, `get`, `wait`, `cancel` and readiness, as Python calls them.
+
+use crate::codec;
+use crate::errors;
+use crate::object_ref::ObjectRef;
+use crate::session::{self, signal_pending};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use ray_client::{Client, WaitEnd};
+use ray_protocol::{ObjectId, TaskId, Value};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// Stores a value, returns a reference to it.
+#[pyfunction]
+pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRef> {
+    let client = session::current(py)?;
+    let mut plain = Vec::new();
+    if codec::encode_plain(value, &mut plain) {
+        let object = client.put_inline(plain.into_boxed_slice(), &[]);
+        return Ok(ObjectRef::adopt(client, object, None));
+    }
+    if value.is_exact_instance_of::<ObjectRef>() {
+        return Err(PyTypeError::new_err(
+            "Calling 'put' on an ray.ObjectRef is not allowed: it already refers to a stored object. Pass the reference itself, \
+             or put it inside a list to store the reference as a value.",
+        ));
+    }
+    let encoded = codec::encode(value, "put value")?;
+    let object = put_encoded(py, &client, encoded)?;
+    Ok(ObjectRef::adopt(client, object, None))
+}
+
+/// Stores a serialised value; the caller gets the first claim on the object.
+pub(crate) fn put_encoded<'py>(py: Python<'py>, client: &Client, encoded: codec::Encoded<'py>) -> PyResult<ObjectId> {
+    let inner = encoded.inner.clone();
+    let seq = client.with_process(|process| process.take_seq());
+    let object = TaskId { client: client.identity().client, seq }.result(0);
+    let value = encoded.into_value(py, client, object)?;
+    client.with_process(|process| process.put_as(object, value, &inner));
+    Ok(object)
+}
+
+/// The value of a reference, or the values of a list of them. `timeout` in seconds; None waits for ever.
+#[pyfunction]
+#[pyo3(signature = (refs, timeout=None))]
+pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    if let Ok(reference) = refs.cast_exact::<ObjectRef>() {
+        let client = session::current_for(reference.get())?;
+        let object = reference.get().id_in(&client)?;
+        let value = match client.try_value(object) {
+            Some(value) => value,
+            None => wait_for(py, &client, &[object], timeout)?.pop().expect("one value per object"),
+        };
+        return codec::decode(py, &client, object, &value);
+    }
+    let Ok(list) = refs.cast::<PyList>() else {
+        return Err(PyValueError::new_err(format!(
+            "Invalid type of object refs, {}, is given. 'object_refs' must either be an ObjectRef or a list of ObjectRefs.",
+            refs.get_type()
+        )));
+    };
+    let client = current_of_list(py, list)?;
+    let objects = ids_of(list, &client, "get")?;
+    let values = wait_for(py, &client, &objects, timeout)?;
+    let out = PyList::empty(py);
+    // A failure anywhere is raised, also when values before it could not be opened any more.
+    if let Some(Value::Failed(bytes)) = values.iter().find(|value| matches!(value, Value::Failed(_))) {
+        return Err(errors::failure(py, bytes));
+    }
+    for (object, value) in objects.iter().zip(&values) {
+        out.append(codec::decode(py, &client, *object, value)?)?;
+    }
+    Ok(out.into_any())
+}
+
+fn current_of_list(py: Python<'_>, list: &Bound<'_, PyList>) -> PyResult<Client> {
+    match list.get_item(0) {
+        Ok(first) => match first.cast_exact::<ObjectRef>() {
+            Ok(reference) => session::current_for(reference.get()),
+            Err(_) => session::current(py),
+        },
+        Err(_) => session::current(py),
+    }
+}
+
+fn ids_of(list: &Bound<'_, PyList>, client: &Client, verb: &str) -> PyResult<Vec<ObjectId>> {
+    list.iter()
+        .map(|item| match item.cast_exact::<ObjectRef>() {
+            Ok(reference) => reference.get().id_in(client),
+            Err(_) => Err(PyTypeError::new_err(format!(
+                "Attempting to call `{verb}` on the value {}, which is not an ray.ObjectRef.",
+                short_repr(&item)
+            ))),
+        })
+        .collect()
+}
+
+fn short_repr(value: &Bound<'_, PyAny>) -> String {
+    let text = value.repr().map(|text| text.to_string()).unwrap_or_else(|_| String::from("<no repr>"));
+    if text.chars().count() > 100 { text.chars().take(100).chain("…".chars()).collect() } else { text }
+}
+
+/// Waits for the values of objects; returns early with what is there once one of them has failed.
+fn wait_for(py: Python<'_>, client: &Client, objects: &[ObjectId], timeout: Option<f64>) -> PyResult<Vec<Value>> {
+    let deadline = deadline(timeout);
+    let end = py.detach(|| client.wait_for_all_or_failure(objects, deadline, &mut signal_pending));
+    match end {
+        Ok(values) => Ok(values),
+        Err(WaitEnd::TimedOut) => {
+            let text = "Get timed out: some object(s) not ready.";
+            Err(errors::wait_end(py, WaitEnd::TimedOut, Some(text)))
+        }
+        Err(end) => Err(errors::wait_end(py, end, None)),
+    }
+}
+
+/// None, a negative number, or what overflows means for ever.
+fn deadline(timeout: Option<f64>) -> Option<Instant> {
+    let seconds = timeout.filter(|seconds| *seconds >= 0.0)?;
+    Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+}
+
+/// Splits references into those whose objects exist, at most `num_returns`, and the others; both in input order.
+#[pyfunction]
+pub(crate) fn wait<'py>(
+    py: Python<'py>,
+    refs: &Bound<'py, PyList>,
+    num_returns: usize,
+    timeout: Option<f64>,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    let client = current_of_list(py, refs)?;
+    let objects = ids_of(refs, &client, "wait").map_err(|error| {
+        if error.is_instance_of::<PyTypeError>(py) {
+            PyTypeError::new_err("wait() expected a list of ray.ObjectRef: an element is something else.")
+        } else {
+            error
+        }
+    })?;
+    let distinct: HashSet<ObjectId> = objects.iter().copied().collect();
+    if distinct.len() != objects.len() {
+        return Err(PyValueError::new_err("Wait requires a list of unique ray_waitables."));
+    }
+    let deadline = deadline(timeout);
+    let end = py.detach(|| client.wait_for_objects(&objects, num_returns, deadline, &mut signal_pending));
+    match end {
+        WaitEnd::Ready | WaitEnd::TimedOut => {}
+        other => return Err(errors::wait_end(py, other, None)),
+    }
+    let ready_now = client.which_are_ready(&objects);
+    let (ready, rest) = (PyList::empty(py), PyList::empty(py));
+    for (item, is_ready) in refs.iter().zip(ready_now) {
+        if is_ready && ready.len() < num_returns { ready.append(item)? } else { rest.append(item)? }
+    }
+    Ok((ready, rest))
+}
+
+/// Whether an object exists by now.
+#[pyfunction]
+pub(crate) fn is_ready(reference: &ObjectRef) -> PyResult<bool> {
+    let client = session::current_for(reference)?;
+    let object = reference.id_in(&client)?;
+    Ok(client.try_value(object).is_some())
+}
+
+/// Asks for a "ready" notice; False when the object exists already and none will come.
+#[pyfunction]
+pub(crate) fn watch(py: Python<'_>, reference: &ObjectRef) -> PyResult<bool> {
+    let client = session::current_for(reference)?;
+    let object = reference.id_in(&client)?;
+    Ok(py.detach(|| client.watch(object)))
+}
+
+/// Stops the task an object comes from.
+#[pyfunction]
+pub(crate) fn cancel(py: Python<'_>, reference: &ObjectRef, force: bool, recursive: bool) -> PyResult<()> {
+    let client = session::current_for(reference)?;
+    let object = reference.id_in(&client)?;
+    py.detach(|| client.cancel(object.task, force, recursive));
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! Running programs: in a driver from its start, in a worker one task after the other.
+
+use crate::check::{Cause, Check, Outcome, judge};
+use crate::cluster::{Cluster, NODE};
+use crate::link::MICRO;
+use crate::process::{Execution, Frame, ProcId, Role, Unstarted, Wait};
+use crate::program::{Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
+use crate::ring::Lane;
+use crate::shell::booked;
+use ray_core::process::{ActorCall, ObjectView, TaskSpec};
+use ray_protocol::control::{ActorMessage, ActorSpec, ToScheduler};
+use ray_protocol::record::{self, Argument, BodyReader, flag};
+use ray_protocol::value::RESOURCE_UNIT;
+use ray_protocol::{Failure, FunctionId, ObjectId, Resources, TaskId, Value};
+
+/// What an actor's creation record says; stands in for its class and pickled arguments.
+#[derive(Debug)]
+pub(crate) struct Constructor {
+    pub(crate) program: ProgramId,
+    pub(crate) raises: bool,
+    pub(crate) work_us: u64,
+    pub(crate) nested: Vec<ObjectId>,
+}
+
+impl Constructor {
+    fn encode(&self) -> Vec<u8> {
+        let value = self.work_us << 33 | u64::from(self.program) << 1 | u64::from(self.raises);
+        Content { value, inner: self.nested.clone() }.encode()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let Content { value, inner } = Content::decode(bytes).expect("this simulator wrote it");
+        Constructor { program: (value >> 1) as u32, raises: value & 1 != 0, work_us: value >> 33, nested: inner }
+    }
+}
+
+impl Cluster {
+    /// A process goes on with what it runs, or begins the next task.
+    pub(crate) fn run_program(&mut self, proc: ProcId) -> Check {
+        self.procs[proc].runs = false;
+        if self.procs[proc].is_blocked() || self.procs[proc].core.is_none() {
+            return Ok(());
+        }
+        if self.procs[proc].frame.is_some() {
+            self.step(proc)?;
+        } else if let Some(task) = self.procs[proc].unstarted.pop_front() {
+            self.begin(proc, task)?;
+        } else if self.procs[proc].actor.is_some_and(|own| own.finishing) && self.rings_are_empty(proc)? {
+            self.dies(proc);
+            return Ok(());
+        } else {
+            return Ok(());
+        }
+        if self.procs[proc].alive {
+            self.carry_out(proc)?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more was pushed to an actor that is about to end.
+    fn rings_are_empty(&mut self, proc: ProcId) -> Result<bool, String> {
+        let peers: Vec<ProcId> = self.procs[proc].channels.values().map(|channel| channel.peer).collect();
+        for peer in peers {
+            self.look_into_rings(proc, peer)?;
+        }
+        Ok(self.procs[proc].unstarted.is_empty())
+    }
+
+    /// Begins a task: from here on it counts as an attempt.
+    fn begin(&mut self, proc: ProcId, task: Unstarted) -> Check {
+        let Unstarted { from, header, body } = task;
+        let id = TaskId { client: from, seq: header.seq };
+        self.trace.line(self.agenda.now(), || format!("    {proc} begins {id}"));
+        self.rings.start(self.by_client[&from], proc, header.seq);
+        let attempts = self.attempts.entry(id).or_default();
+        *attempts += 1;
+        let retries = self.retries[&id];
+        if retries >= 0 && *attempts > 1 + retries as u32 {
+            return Err(format!("I3: task {id} with {retries} retries begins for the {attempts}th time"));
+        }
+        if let Some(own) = self.procs[proc].actor {
+            let last = self.actor_calls.entry((own.actor, own.restarts, from)).or_default();
+            if *last >= header.seq {
+                return Err(format!("I4: actor {} runs call {} of client {from} after {last}", own.actor, header.seq));
+            }
+            *last = header.seq;
+        }
+        // What was booked for this process is claimed before anything else: it may be the only claim there is.
+        let claims = booked(&header, &body);
+        for &object in &claims {
+            self.core(proc).retain_booked(object);
+        }
+        let mut reader = BodyReader::new(&body, header.arguments);
+        let first = reader.next_argument();
+        let Some(Ok(Argument::Inline(program))) = first else { return Err(format!("task {id} has no program")) };
+        let program = u32::from_le_bytes(program.try_into().map_err(|_| format!("task {id} has no program"))?);
+        let plan = &self.plan.programs[program as usize];
+        let (nested_slots, salt) = (plan.arguments.len(), plan.salt);
+        let mut frame = Frame::new(program, salt, Some(Execution::Task { from, seq: header.seq }));
+        let mut inner = Vec::new();
+        let mut stored = 0;
+        while let Some(argument) = reader.next_argument() {
+            let content = match argument.map_err(|error| error.to_string())? {
+                Argument::Inline(bytes) => Content::decode(bytes),
+                Argument::Stored(object, location) => {
+                    stored += 1;
+                    let bytes = self.store.read(object, &location);
+                    Content::decode(bytes.ok_or_else(|| format!("I5: argument {object} of task {id} was freed before it ran"))?)
+                }
+                Argument::Reference(object) => return Err(format!("P-4: argument {object} of task {id} is not resolved")),
+            };
+            let content = content.ok_or_else(|| format!("I2: an argument of task {id} is no value"))?;
+            frame.so_far = mix(frame.so_far, content.value);
+            inner.extend(content.inner);
+        }
+        let nested = nested_slots.checked_sub(inner.len()).ok_or_else(|| format!("I2: task {id} got too many references"))?;
+        frame.slots.extend(claims[stored..stored + nested].iter().map(|&object| Some(object)));
+        frame.claims.extend_from_slice(&claims[..stored]);
+        frame.claims.extend_from_slice(&claims[stored + nested..]);
+        for object in inner {
+            self.core(proc).retain(object);
+            frame.slots.push(Some(object));
+        }
+        self.procs[proc].frame = Some(frame);
+        self.run_soon(proc, MICRO);
+        Ok(())
+    }
+
+    /// One step of a program.
+    fn step(&mut self, proc: ProcId) -> Check {
+        let frame = self.procs[proc].frame.as_mut().expect("the caller checked");
+        if frame.cancelled {
+            return self.end(proc, Err(Cause::Cancelled));
+        }
+        let (program, at) = (frame.program as usize, frame.at);
+        if let Some(Execution::Constructor { raises }) = frame.task {
+            return self.end_constructor(proc, raises);
+        }
+        let Some(op) = self.plan.programs[program].ops.get(at).cloned() else {
+            return self.end(proc, Ok(()));
+        };
+        frame.at += 1;
+        let mut delay = MICRO;
+        match op {
+            Op::Work(micros) => delay = micros * MICRO,
+            Op::Raise => return self.end(proc, Err(Cause::Planned)),
+            Op::Spawn(spawn) => self.spawn(proc, &spawn),
+            Op::Put { value, inner, stored } => self.put(proc, value, &inner, stored),
+            Op::Get(slot) => return self.get(proc, slot, None),
+            Op::Unpack(slot, count) => return self.get(proc, slot, Some(count)),
+            Op::Drop(slot) => {
+                if let Some(object) = frame.slots[slot].take() {
+                    self.core(proc).release(object);
+                }
+            }
+            Op::Cancel { slot, force, recursive } => {
+                if let Some(object) = frame.slots[slot] {
+                    if object.owner() == self.core(proc).id() {
+                        self.core(proc).cancel(object.task, force, recursive);
+                    } else {
+                        self.say(proc, ToScheduler::CancelOwned { task: object.task, force, recursive });
+                    }
+                }
+            }
+            Op::Create(creation) => self.create(proc, &creation),
+            Op::Call { actor, program, retries, .. } => self.call(proc, actor, program, retries),
+            Op::KillActor { actor, no_restart } => {
+                if let Some(actor) = frame.actors[actor] {
+                    self.say(proc, ToScheduler::Actor(ActorMessage::Kill { actor, no_restart }));
+                }
+            }
+            Op::DropActor(actor) => {
+                if let Some(actor) = frame.actors[actor].take() {
+                    self.core(proc).release_actor(actor);
+                }
+            }
+            Op::Find(name) => {
+                frame.at -= 1; // the answer moves it on
+                let request = at as u64;
+                self.say(proc, ToScheduler::Actor(ActorMessage::Find { request, namespace: String::new(), name }));
+                self.wait_for(proc, Wait::Find(request));
+                return Ok(());
+            }
+        }
+        self.run_soon(proc, delay);
+        Ok(())
+    }
+
+    fn frame(&mut self, proc: ProcId) -> &mut Frame {
+        self.procs[proc].frame.as_mut().expect("a program runs")
+    }
+
+    /// The objects in these slots; None when one of them never came to be.
+    fn objects(&mut self, proc: ProcId, slots: &[Slot]) -> Option<Vec<ObjectId>> {
+        let frame = self.frame(proc);
+        slots.iter().map(|&slot| frame.slots[slot]).collect()
+    }
+
+    fn parent(&mut self, proc: ProcId) -> Option<TaskId> {
+        match self.frame(proc).task {
+            Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
+            Some(Execution::Constructor { .. }) | None => None,
+        }
+    }
+
+    fn spawn(&mut self, proc: ProcId, spawn: &Spawn) {
+        let (Some(inputs), Some(nested)) = (self.objects(proc, &spawn.by_ref), self.objects(proc, &spawn.nested)) else {
+            self.frame(proc).slots.push(None);
+            return;
+        };
+        let mut body = Vec::new();
+        record::write_inline_argument(&mut body, &spawn.program.to_le_bytes());
+        for &input in &inputs {
+            record::write_reference_argument(&mut body, input);
+        }
+        if !nested.is_empty() {
+            body.extend_from_slice(&(nested.len() as u32).to_le_bytes());
+            for &object in &nested {
+                record::write_object(&mut body, object);
+            }
+        }
+        let shape = self.core(proc).shape(&Resources::new([(String::from("CPU"), spawn.half_cpus * RESOURCE_UNIT / 2)]));
+        let spec = TaskSpec {
+            function: FunctionId(u64::from(spawn.program % 4)),
+            flags: 0,
+            returns: 1,
+            arguments: 1 + inputs.len() as u32,
+            body,
+            inputs: dedup(&inputs),
+            nested,
+            shape,
+            max_retries: spawn.retries,
+            parent: self.parent(proc),
+        };
+        let task = self.core(proc).submit(spec);
+        self.retries.insert(task, spawn.retries);
+        let frame = self.frame(proc);
+        frame.children.push(task);
+        frame.slots.push(Some(task.result(0)));
+    }
+
+    fn put(&mut self, proc: ProcId, value: u64, inner: &[Slot], stored: bool) {
+        let Some(inner) = self.objects(proc, inner) else {
+            self.frame(proc).slots.push(None);
+            return;
+        };
+        let me = self.core(proc).id();
+        let object = TaskId { client: me, seq: self.core(proc).take_seq() }.result(0);
+        let bytes = Content { value, inner: inner.clone() }.encode();
+        let value = self.value(proc, object, bytes, stored);
+        self.core(proc).put_as(object, value, &inner);
+        self.frame(proc).slots.push(Some(object));
+    }
+
+    fn value(&mut self, proc: ProcId, object: ObjectId, bytes: Vec<u8>, stored: bool) -> Value {
+        if stored {
+            let me = self.core(proc).id();
+            Value::Stored(self.store.write(me, object, bytes))
+        } else {
+            Value::Inline(bytes.into_boxed_slice())
+        }
+    }
+
+    /// What a wait for an object ends with, if it ends now.
+    fn outcome(&mut self, proc: ProcId, object: ObjectId) -> Result<Option<Outcome>, String> {
+        let core = self.procs[proc].core.as_ref().expect("only welcomed processes run programs");
+        let bytes = match core.value(object) {
+            ObjectView::Unknown => return Err(format!("process {proc} lost its claim on {object}")),
+            ObjectView::Pending => return Ok(None),
+            ObjectView::Ready(Value::Failed(bytes)) => return Ok(Some(Outcome::Failed(Cause::of(&Failure::from_bytes(bytes))))),
+            ObjectView::Ready(Value::Inline(bytes)) => Some(&bytes[..]),
+            ObjectView::Ready(Value::Stored(location)) => self.store.read(object, location),
+        };
+        let bytes = bytes.ok_or_else(|| format!("I5: process {proc} reads {object}, which was freed"))?;
+        Ok(Some(Outcome::Value(Content::decode(bytes).ok_or_else(|| format!("I2: {object} is no value"))?)))
+    }
+
+    /// Gets a value, and with `unpack` the references in it.
+    fn get(&mut self, proc: ProcId, slot: Slot, unpack: Option<usize>) -> Check {
+        let Some(object) = self.frame(proc).slots[slot] else {
+            // What it would have come from failed before: a driver that goes on regardless.
+            self.frame(proc).slots.extend(std::iter::repeat_n(None, unpack.unwrap_or(0)));
+            self.run_soon(proc, MICRO);
+            return Ok(());
+        };
+        let Some(outcome) = self.outcome(proc, object)? else {
+            self.frame(proc).at -= 1;
+            self.core(proc).watch(object);
+            self.wait_for(proc, Wait::Object(object));
+            return Ok(());
+        };
+        let program = self.frame(proc).program;
+        let expect = self.expected(program, slot);
+        judge(object, &expect, &outcome, &self.plan.faults)?;
+        match outcome {
+            Outcome::Value(content) => {
+                if let Some(count) = unpack {
+                    debug_assert_eq!(count, content.inner.len());
+                    for inner in content.inner {
+                        self.core(proc).retain(inner);
+                        self.frame(proc).slots.push(Some(inner));
+                    }
+                } else {
+                    let frame = self.frame(proc);
+                    frame.so_far = mix(frame.so_far, content.value);
+                }
+            }
+            Outcome::Failed(cause) => {
+                if !self.procs[proc].is_driver() {
+                    return self.end(proc, Err(cause));
+                }
+                self.frame(proc).slots.extend(std::iter::repeat_n(None, unpack.unwrap_or(0)));
+            }
+        }
+        self.run_soon(proc, MICRO);
+        Ok(())
+    }
+
+    /// What a slot of a program must turn out to be.
+    fn expected(&self, program: ProgramId, slot: Slot) -> std::rc::Rc<Expect> {
+        self.plan.programs[program as usize].slots[slot].clone()
+    }
+
+    fn create(&mut self, proc: ProcId, creation: &Creation) {
+        let Some(nested) = self.objects(proc, &creation.nested) else {
+            self.frame(proc).actors.push(None);
+            return;
+        };
+        let constructor = Constructor { program: 0, raises: creation.raises, work_us: creation.work_us, nested: nested.clone() };
+        let spec = ActorSpec {
+            class: String::from("Actor"),
+            name: creation.name.clone(),
+            max_restarts: creation.max_restarts,
+            placement: Resources::cpus(1),
+            creation: constructor.encode(),
+            ..ActorSpec::default()
+        };
+        let actor = self.core(proc).create_actor(spec, &[], &nested);
+        self.frame(proc).actors.push(Some(actor));
+    }
+
+    fn call(&mut self, proc: ProcId, actor: usize, program: ProgramId, retries: i32) {
+        let Some(actor) = self.frame(proc).actors[actor] else {
+            self.frame(proc).slots.push(None);
+            return;
+        };
+        let mut body = Vec::new();
+        record::write_inline_argument(&mut body, &program.to_le_bytes());
+        let task = TaskSpec {
+            flags: flag::ACTOR_CALL,
+            returns: 1,
+            arguments: 1,
+            body,
+            max_retries: retries,
+            parent: self.parent(proc),
+            ..TaskSpec::default()
+        };
+        let task = self.core(proc).call(ActorCall { actor, task });
+        self.retries.insert(task, retries);
+        self.frame(proc).slots.push(Some(task.result(0)));
+    }
+
+    fn end_constructor(&mut self, proc: ProcId, raises: bool) -> Check {
+        let frame = self.procs[proc].frame.take().expect("a constructor runs");
+        self.release_all(proc, frame);
+        self.constructed(proc, raises);
+        self.run_soon(proc, MICRO);
+        Ok(())
+    }
+
+    /// A program has ended; a task's result goes to whoever submitted it.
+    fn end(&mut self, proc: ProcId, how: Result<(), Cause>) -> Check {
+        let frame = self.procs[proc].frame.take().expect("a program runs");
+        let plan = &self.plan.programs[frame.program as usize];
+        let (returns, stored) = (plan.returns.clone(), plan.stored);
+        match frame.task {
+            Some(Execution::Task { from, seq }) => {
+                let object = TaskId { client: from, seq }.result(0);
+                let mut has_refs = false;
+                let value = match how {
+                    Err(Cause::Cancelled) => Failure::Cancelled { function: String::new() }.into_value(),
+                    Err(cause) => cause.raised().into_value(),
+                    Ok(()) => {
+                        let inner: Vec<ObjectId> = returns.iter().filter_map(|&slot| frame.slots[slot]).collect();
+                        has_refs = !inner.is_empty();
+                        if has_refs {
+                            self.core(proc).result_contains(object, &inner);
+                            self.carry_out(proc)?;
+                        }
+                        let bytes = Content { value: frame.so_far, inner }.encode();
+                        self.value(proc, object, bytes, stored)
+                    }
+                };
+                self.answer(proc, from, seq, &value, has_refs);
+            }
+            Some(Execution::Constructor { .. }) => unreachable!("it ends elsewhere"),
+            None => {
+                if let Role::Driver { done, .. } = &mut self.procs[proc].role {
+                    *done = true;
+                }
+            }
+        }
+        self.release_all(proc, frame);
+        let mut peers: Vec<ProcId> = self.procs[proc].channels.values().map(|channel| channel.peer).collect();
+        peers.retain(|&peer| self.rings.has(peer, proc, Lane::Tasks));
+        for peer in peers {
+            self.look_into_rings(proc, peer)?;
+        }
+        self.run_soon(proc, MICRO);
+        Ok(())
+    }
+
+    fn release_all(&mut self, proc: ProcId, frame: Frame) {
+        for object in frame.slots.into_iter().flatten().chain(frame.claims) {
+            self.core(proc).release(object);
+        }
+        for actor in frame.actors.into_iter().flatten() {
+            self.core(proc).release_actor(actor);
+        }
+    }
+
+    /// A store is told that an object is not needed any more: that must be true, and said once.
+    pub(crate) fn freed(&mut self, object: ObjectId) -> Check {
+        let claims = |core: &ray_core::process::Process| core.value(object) != ObjectView::Unknown;
+        if let Some(proc) = self.procs.iter().position(|proc| proc.alive && proc.core.as_ref().is_some_and(claims)) {
+            return Err(format!("I5: {object} is freed while process {proc} has a claim on it (node {NODE})"));
+        }
+        if !self.store.free(object) && !self.crashed.contains(&object.task) {
+            return Err(format!("I6: {object} is freed, but it is not there (any more)"));
+        }
+        Ok(())
+    }
+}
+
+/// Each object once.
+fn dedup(objects: &[ObjectId]) -> Vec<ObjectId> {
+    let mut once = Vec::new();
+    for &object in objects {
+        if !once.contains(&object) {
+            once.push(object);
+        }
+    }
+    once
+}

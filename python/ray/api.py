@@ -1,0 +1,239 @@
+"""The functions every program uses: init, shutdown, remote, put, get, wait, cancel, explain."""
+
+from ray import _core, cluster
+
+
+def init(
+    address=None,
+    *,
+    num_cpus=None,
+    num_gpus=None,
+    resources=None,
+    object_store_memory=None,
+    ignore_reinit_error=False,
+    namespace=None,
+    log_to_driver=True,
+    include_dashboard=None,
+    logging_level=None,
+    runtime_env=None,
+    start_ray_local=None,
+    num_workers=None,
+    num_objstores=1,
+    **others,
+):
+    """Starts a cluster on this machine.
+
+    Args:
+        num_cpus (int | None): tasks that run at once, when each takes one CPU; the number of CPUs this process may use by default.
+        num_gpus (int | None): GPUs to hand out.
+        resources (dict[str, float] | None): further resources by name.
+        object_store_memory (int | None): bytes objects may take; 30 % of the machine's memory by default.
+        ignore_reinit_error (bool): a second call returns quietly.
+        num_workers (int | None): as `num_cpus`, in the words of 2016.
+        num_objstores (int): object stores; workers are divided among them.
+
+    Returns:
+        ray.context.RayContext: usable in `with`, which ends the cluster.
+
+    Raises:
+        RuntimeError: a cluster was started already, or a keyword is unknown.
+        ValueError: a number is out of range.
+
+    >>> with ray.init(num_cpus=2):
+    ...     ray.get(ray.put(1))
+    1
+    """
+    from ray.context import RayContext, check_unknown
+
+    check_unknown(others)
+    if _core.is_connected():
+        if ignore_reinit_error:
+            return RayContext()
+        raise RuntimeError(
+            "Maybe you called ray.init twice by accident? This process is in a cluster already. "
+            "Call ray.shutdown() first, or pass ignore_reinit_error=True to keep the cluster there is."
+        )
+    if address not in (None, "local"):
+        raise ConnectionError(
+            f"Could not find a cluster at {address!r}: joining a running cluster is not possible yet. "
+            "Leave address out to start one on this machine."
+        )
+    cluster.start(
+        num_workers=num_workers if num_cpus is None else num_cpus,
+        num_objstores=num_objstores,
+        num_gpus=num_gpus,
+        resources=resources,
+        store_bytes=object_store_memory,
+        log_to_driver=log_to_driver,
+    )
+    return RayContext()
+
+
+def _auto_init():
+    """Starts a cluster for a call that needs one, as today's API does. Called by the native side."""
+    import os
+
+    if os.environ.get("RAY_ENABLE_AUTO_CONNECT", "1") == "0":
+        raise RuntimeError("Ray has not been started yet. Call ray.init() first.")
+    init()
+
+
+def shutdown(_exiting_interpreter=False):
+    """Ends the cluster this process started. References and handles made before are of no use afterwards. May be called at any time."""
+    cluster.stop()
+
+
+def is_initialized():
+    """bool: whether this process is in a cluster."""
+    return _core.is_connected()
+
+
+def remote(*args, **options):
+    """Makes a function remote.
+
+    ``@ray.remote`` alone, or with options as keywords (``@ray.remote(num_cpus=2)``), makes an untyped remote function. Two lists,
+    ``@ray.remote([int, int], [int])``, declare the types of arguments and results, checked at the call.
+    ``@ray.remote(typed=True)`` takes them from the annotations.
+
+    Raises:
+        TypeError: what is decorated is neither a function nor a class, or a type list does not fit the function.
+        ValueError: an option is unknown or out of range.
+
+    >>> @ray.remote
+    ... def double(x):
+    ...     return 2 * x
+    >>> ray.get(double.remote(21))
+    42
+    """
+    from ray.remote_function import make_remote
+
+    return make_remote(args, options)
+
+
+def put(value, worker=None, *, _owner=None, _tensor_transport=None):
+    """Stores a value; it can never change from then on.
+
+    Args:
+        value: anything cloudpickle can carry. Arrays and other large buffers are copied once, into shared memory.
+
+    Returns:
+        ray.ObjectRef: a reference to it.
+
+    Raises:
+        TypeError: the value is a reference, or cannot be pickled; the text names the part at fault.
+        ray.exceptions.ObjectStoreFullError: there is no room; the text says what fills the store.
+
+    >>> ref = ray.put([1, 2, 3])
+    """
+    if _owner is not None:
+        raise ValueError("ray.put no longer takes _owner: an object belongs to the process that puts it.")
+    return _core.put(value)
+
+
+def get(object_refs, worker=None, *, timeout=None, _use_object_store=False):
+    """The value of a reference, or the values of a list of them; waits until they exist.
+
+    Arrays are read-only views of shared memory, which stays as long as they live.
+
+    Args:
+        object_refs (ray.ObjectRef | list[ray.ObjectRef]): what to get.
+        timeout (float | None): seconds to wait; 0 only looks; None and -1 wait for ever.
+
+    Raises:
+        ray.exceptions.RayTaskError: the task raised; also an instance of the class it raised.
+        ray.exceptions.GetTimeoutError: the time is over.
+        ray.exceptions.DeadlockError: the wait can never end.
+        ValueError: neither a reference nor a list. TypeError: an element is no reference.
+
+    >>> ray.get([ray.put(1), ray.put(2)])
+    [1, 2]
+    """
+    return _core.get(object_refs, timeout)
+
+
+def wait(object_refs, num_returns=1, timeout=None, fetch_local=True):
+    """Splits references into those whose objects exist and the others, waiting until enough do.
+
+    Args:
+        object_refs (list[ray.ObjectRef]): distinct references.
+        num_returns (int): how many to wait for, and the most that are returned as ready.
+        timeout (float | None): seconds; 0 only looks; None waits for ever.
+
+    Returns:
+        tuple[list[ray.ObjectRef], list[ray.ObjectRef]]: ready ones and the rest, both in the order given. Failed tasks count as ready.
+
+    Raises:
+        TypeError: not a list of references. ValueError: duplicates, or num_returns or timeout out of range.
+
+    >>> ready, rest = ray.wait([ray.put(1), ray.put(2)], num_returns=2)
+    >>> len(ready), len(rest)
+    (2, 0)
+    """
+    if not isinstance(object_refs, list):
+        raise TypeError(f"wait() expected a list of ray.ObjectRef, got {type(object_refs)}.")
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}.")
+    if not object_refs:
+        return [], []
+    if not isinstance(num_returns, int) or num_returns <= 0:
+        raise ValueError(f"Invalid number of objects to return {num_returns}.")
+    if num_returns > len(object_refs):
+        raise ValueError(f"num_returns cannot be greater than the number of ray_waitables provided ({len(object_refs)}).")
+    return _core.wait(object_refs, num_returns, timeout)
+
+
+def as_completed(object_refs, timeout=None):
+    """The references of a list in the order in which their objects come to exist.
+
+    Yields:
+        ray.ObjectRef
+
+    Raises:
+        ray.exceptions.GetTimeoutError: not all of them exist in time.
+
+    >>> sorted(ray.get(ref) for ref in ray.as_completed([ray.put(1), ray.put(2)]))
+    [1, 2]
+    """
+    import time
+
+    from ray.exceptions import GetTimeoutError
+
+    until = None if timeout is None else time.monotonic() + timeout
+    rest = list(object_refs)
+    while rest:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        _, _ = wait(rest, num_returns=1, timeout=left)
+        ready, rest = wait(rest, num_returns=len(rest), timeout=0)
+        if not ready:
+            raise GetTimeoutError(f"{len(rest)} of {len(object_refs)} objects did not exist after {timeout} s.")
+        yield from ready
+
+
+def cancel(object_ref, *, force=False, recursive=True):
+    """Stops the task an object comes from. One that has not started never runs; in one that runs KeyboardInterrupt is raised, or its
+    worker is killed (`force`). Getting its results raises TaskCancelledError.
+
+    Raises:
+        TypeError: not a reference.
+
+    >>> ray.cancel(ray.put(1))  # nothing to cancel: nothing happens
+    """
+    if not isinstance(object_ref, _core.ObjectRef):
+        raise TypeError(
+            f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got {type(object_ref)}."
+        )
+    _core.cancel(object_ref, force, recursive)
+
+
+def explain(object_ref):
+    """Says in words why an object does not exist yet: which input is missing, who holds the workers.
+
+    Returns:
+        str
+
+    >>> "value" in ray.explain(ray.put([1]))
+    True
+    """
+    if _core.is_ready(object_ref):
+        return "The object exists: ray.get returns its value at once."
+    return _core.explain(object_ref)

@@ -1,0 +1,151 @@
+"""Starts and stops the cluster on this machine: sizes it, runs the scheduler, joins it, takes it down at exit."""
+
+import os
+import sys
+
+from ray import _core
+
+_session_dir = None
+_registered = False
+
+# A store takes this part of the memory there is, unless told otherwise.
+_STORE_SHARE = 0.3
+# Seconds within which a cluster that is asked to end has ended; after that it is killed.
+_PATIENCE_S = 5.0
+
+
+def session_dir():
+    """The directory of the running cluster's sockets, or None."""
+    return _session_dir
+
+
+def start(*, num_workers=None, num_objstores=1, num_gpus=None, resources=None, store_bytes=None, log_to_driver=True):
+    """Starts scheduler, object stores and workers as processes and joins them.
+
+    Args:
+        num_workers (int | None): worker processes kept ready, and tasks of one CPU that run at once; None: one per CPU of this machine.
+        num_objstores (int): object stores; workers are divided among them as evenly as can be.
+        store_bytes (int | None): budget of each store.
+        log_to_driver (bool): whether output of workers appears here.
+
+    Raises:
+        RuntimeError: already started, or the processes do not start.
+        ValueError, TypeError: a number is out of range or no number.
+    """
+    global _session_dir
+    if _core.is_connected():
+        raise RuntimeError("A cluster has been started already in this process. Call ray.shutdown() before starting another.")
+    if num_workers is None:
+        num_workers = len(os.sched_getaffinity(0))
+    _check_count("num_workers", num_workers, 0)
+    _check_count("num_objstores", num_objstores, 1)
+    budget = _store_budget(store_bytes, num_objstores)
+    amounts = dict(resources or {})
+    if num_gpus:
+        amounts["GPU"] = num_gpus
+    nodes = []
+    for number in range(num_objstores):
+        workers = num_workers // num_objstores + (number < num_workers % num_objstores)
+        pairs = [("CPU", float(workers)), *((name, float(amount)) for name, amount in amounts.items())]
+        nodes.append((pairs, workers, budget))
+    binaries = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bin")
+    # Tasks no node can ever run fail, unless there are no workers at all: then the user wants to look at the graph.
+    _session_dir = _core.start_cluster(binaries, nodes, _zygote_command(), num_workers > 0)
+    try:
+        _join(_session_dir, "owner")
+    except BaseException:
+        _core.stop_cluster(0.0)
+        _session_dir = None
+        raise
+    if log_to_driver:
+        from ray import notices
+
+        notices.start()
+    _register()
+
+
+def stop():
+    """Leaves the cluster and ends it, if this process started it. Does nothing outside a cluster."""
+    global _session_dir
+    if not _core.is_connected():
+        return
+    notices = sys.modules.get("ray.notices")
+    _core.disconnect(True, _PATIENCE_S)
+    _core.stop_cluster(_PATIENCE_S)
+    _session_dir = None
+    if notices is not None:
+        notices.stop()
+
+
+def _join(session, role, spawn=0):
+    """Connects with all signals blocked, so that the I/O thread inherits that and Python's handlers run in the main thread."""
+    import signal
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        _core.connect(session, role, spawn)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _register():
+    global _registered
+    if not _registered:
+        import atexit
+
+        atexit.register(stop)
+        os.register_at_fork(after_in_child=_forget_in_child)
+        _registered = True
+
+
+def _forget_in_child():
+    global _session_dir
+    _core.after_fork_in_child()
+    _session_dir = None
+    notices = sys.modules.get("ray.notices")
+    if notices is not None:
+        notices.forget()
+
+
+def _zygote_command():
+    """Runs `ray.zygote` with this process's interpreter, flags and module path: what can be imported here can be imported there."""
+    import subprocess
+
+    path = [os.path.abspath(entry) if entry else os.getcwd() for entry in sys.path]
+    code = f"import sys; sys.path[:] = {path!r}; from ray import zygote; zygote.main()"
+    flags = subprocess._args_from_interpreter_flags()
+    return [sys.executable, *flags, "-c", code]
+
+
+def _check_count(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, got {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
+
+
+def _store_budget(asked, stores):
+    memory = memory_bytes()
+    if asked is None:
+        return int(memory * _STORE_SHARE) // stores
+    if isinstance(asked, bool) or not isinstance(asked, (int, float)) or asked <= 0:
+        raise ValueError(f"object_store_memory must be a positive number of bytes, got {asked!r}.")
+    if asked * stores > memory:
+        raise ValueError(
+            f"object_store_memory is {asked * stores / 2**30:.1f} GiB in all, but this machine has {memory / 2**30:.1f} GiB of memory "
+            "(as far as this process may use it). Ask for less."
+        )
+    return int(asked)
+
+
+def memory_bytes():
+    """int: memory this process may use: the machine's, or less where a control group says so."""
+    with open("/proc/meminfo") as file:
+        memory = int(file.readline().split()[1]) * 1024
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(limit) as file:
+                memory = min(memory, int(file.read()))
+        except (OSError, ValueError):
+            continue  # not this kind of control group, or no limit ("max")
+    return memory

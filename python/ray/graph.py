@@ -1,0 +1,107 @@
+"""Drawing the computation graph."""
+
+import os
+
+from ray import _core
+
+_FORMATS = (".pdf", ".svg", ".png", ".dot")
+
+
+def visualize_computation_graph(file_path=None, view=False):
+    """Draws every task and object so far: boxes are tasks, ovals objects, dotted arrows who launched whom, solid ones what needs what.
+
+    Args:
+        file_path (str | None): where to; the ending chooses .pdf, .svg, .png or .dot. None: a temporary .pdf (shown inline in a notebook).
+        view (bool): open it in the viewer of the desktop. Without a desktop, the path is printed instead.
+
+    Returns:
+        In a notebook, the picture, which the notebook shows; else None.
+
+    Raises:
+        ValueError: another ending. RaySystemError: no cluster.
+
+    >>> ray.visualize_computation_graph(file_path="graph.svg")
+    """
+    if not _core.is_connected():
+        from ray.exceptions import RaySystemError
+
+        raise RaySystemError("There is no computation graph: Ray has not been started. Call ray.init() first.")
+    if file_path is None:
+        import tempfile
+
+        handle, path = tempfile.mkstemp(prefix="computation-graph-", suffix=".pdf")
+        os.close(handle)
+    else:
+        path = os.fspath(file_path)
+    ending = os.path.splitext(path)[1].lower()
+    if ending not in _FORMATS:
+        raise ValueError(f"file_path must end in one of {', '.join(_FORMATS)}, got {path!r}.")
+    tasks, objects, note = _numbered()
+    picture = _core.draw_graph(tasks, objects, note, ending[1:])
+    with open(path, "wb") as file:
+        file.write(picture)
+    if _in_notebook():
+        return _Picture(_core.draw_graph(tasks, objects, note, "svg").decode())
+    if file_path is None or view:
+        print(f"The computation graph ({len(tasks)} tasks) is in {path}")
+    if view:
+        _open(path)
+    return None
+
+
+def _numbered():
+    """The graph with small numbers, in order of submission, for tasks and for objects."""
+    names, rows, folded = _core.graph()
+    number_of = {row[0]: number for number, row in enumerate(rows)}
+    tasks, objects, object_numbers = [], [], {}
+
+    def number_object(key, is_put, creator):
+        if key not in object_numbers:
+            object_numbers[key] = len(object_numbers)
+            objects.append((object_numbers[key], is_put, creator))
+        return object_numbers[key]
+
+    for number, (task, function, parent, returns, inputs, state, _) in enumerate(rows):
+        # Inputs nobody in the graph made were put; outputs of the graph's tasks are numbered in order of submission.
+        outputs = [number_object((*task, index), False, None) for index in range(returns)]
+        tasks.append([number, names.get(function, "?"), number_of.get(parent), state, outputs, inputs])
+    for task in tasks:
+        keys = task[5]
+        task[5] = [number_object(key, (key[0], key[1]) not in number_of, None) for key in keys]
+    note = None
+    if folded:
+        counts = ", ".join(f"{name} × {count:,}" for name, count in folded.items())
+        note = f"Finished tasks folded away because there were too many: {counts}"
+    return [tuple(task) for task in tasks], objects, note
+
+
+class _Picture:
+    """A picture a notebook shows."""
+
+    def __init__(self, svg):
+        self._svg = svg
+
+    def _repr_svg_(self):
+        return self._svg
+
+    def __repr__(self):
+        return "<computation graph>"
+
+
+def _in_notebook():
+    import sys
+
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _open(path):
+    """Shows a file with the desktop's viewer, if there is a desktop."""
+    import shutil
+    import subprocess
+
+    opener = shutil.which("xdg-open")
+    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if opener and has_display:
+        subprocess.Popen([opener, path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)

@@ -1,0 +1,86 @@
+"""The background thread of a process: prints what workers write, and calls back when awaited objects exist."""
+
+import sys
+import threading
+
+from ray import _core
+
+_thread = None
+_lock = threading.Lock()
+_names = {}
+_callbacks = {}
+# Seconds between two looks at whether the cluster is still there.
+_PATIENCE_S = 1.0
+
+
+def start():
+    """Starts the thread, if it does not run."""
+    global _thread
+    with _lock:
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_run, name="ray-notices", daemon=True)
+            _thread.start()
+
+
+def stop():
+    """Waits until what had arrived when the cluster ended has been handled."""
+    if _thread is not None and _thread is not threading.current_thread():
+        _thread.join(timeout=2.0)
+    _names.clear()
+
+
+def forget():
+    """In the child of a fork: the thread is the parent's."""
+    global _thread
+    _thread = None
+    _callbacks.clear()
+
+
+def when_ready(ref, callback):
+    """Calls `callback()` from the background thread once the object exists; at once, from here, if it does."""
+    start()
+    with _lock:
+        _callbacks.setdefault(ref._key, []).append((ref, callback))
+    if not _core.watch(ref):
+        _ready(ref._key)
+
+
+def _run():
+    while (notices := _core.next_notices(_PATIENCE_S)) is not None:
+        for notice in notices:
+            try:
+                _handle(notice)
+            except Exception as error:  # noqa: BLE001 - one bad callback must not silence the others
+                print(f"raio: a callback or the output of a worker could not be handled: {error!r}", file=sys.__stderr__)
+
+
+def _handle(notice):
+    if notice.kind == "log":
+        _print(notice)
+    elif notice.kind == "ready":
+        _ready(notice.object)
+    elif notice.kind == "warning":
+        print(f"raio: {notice.text}", file=sys.stderr)
+
+
+def _ready(key):
+    with _lock:
+        waiting = _callbacks.pop(key, [])
+    for _, callback in waiting:
+        callback()
+
+
+def _print(notice):
+    stream = sys.stderr if notice.stderr else sys.stdout
+    if notice.dropped_bytes:
+        print(f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr)
+    source = (notice.pid, notice.stderr)
+    lines = []
+    for line in notice.text.splitlines():
+        while line.startswith("\x1e") and "\x1f" in line:
+            name, line = line[1:].split("\x1f", 1)
+            _names[source] = name
+        name = _names.get(source) or "worker"
+        lines.append(f"({name} pid={notice.pid}) {line}\n")
+    stream.write("".join(lines))
+    stream.flush()

@@ -1,0 +1,155 @@
+"""Remote functions: what `@ray.remote` makes of a function."""
+
+from ray import _core, options
+from ray.signatures import NOT_A_REFERENCE, make_signature
+
+
+def make_remote(args, keywords):
+    """`ray.remote` itself: tells its four uses apart."""
+    if len(args) == 1 and not keywords and not isinstance(args[0], list):
+        return _decorate(args[0], {}, None, None, False)
+    if len(args) == 2 and isinstance(args[0], list) and isinstance(args[1], list):
+        checked = options.check_task_options(keywords)
+        return lambda function: _decorate(function, checked, args[0], args[1], True)
+    if args or not keywords:
+        raise AssertionError(
+            "The @ray.remote decorator must be applied either with no arguments and no parentheses, for example '@ray.remote', with "
+            "options as keywords, like '@ray.remote(num_returns=2)', or with two lists of types, like '@ray.remote([int], [str])'."
+        )
+    typed = bool(keywords.pop("typed", False))
+    checked = options.check_task_options(keywords)
+    return lambda function: _decorate(function, checked, None, None, typed)
+
+
+def _decorate(function, checked, arg_types, return_types, typed):
+    import inspect
+
+    if inspect.iscoroutinefunction(function):
+        raise ValueError(
+            "'async def' should not be used for remote tasks. Wrap the async function in asyncio.run, or make it a method of an actor."
+        )
+    if not inspect.isfunction(function):
+        raise TypeError(
+            f"The @ray.remote decorator must be applied to either a function or a class, got {function!r}."
+        )
+    return RemoteFunction(function, checked, arg_types, return_types, typed)
+
+
+class RemoteFunction:
+    """A function whose calls run in worker processes. Made by `@ray.remote`; called with `.remote(...)`.
+
+    >>> @ray.remote
+    ... def add(a, b):
+    ...     return a + b
+    >>> ray.get(add.remote(1, 2))
+    3
+    """
+
+    def __init__(self, function, chosen, arg_types=None, return_types=None, typed=False):
+        signature = make_signature(function, arg_types, return_types, typed=typed, num_returns=chosen.get("num_returns"))
+        self._function = function
+        self._function_name = signature.name
+        self._default_options = chosen
+        self._signature = signature
+        self._declaration = (arg_types, return_types, typed)
+        self._blob = None
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        #: The call: checks the arguments, submits a task, returns references at once.
+        self.remote = self._caller(chosen)
+
+    def __call__(self, *args, **kwargs):
+        if self._declaration[0] is not None:
+            return self.remote(*args, **kwargs)  # the first dialect of 2016 called its typed functions directly
+        raise TypeError(
+            f"Remote functions cannot be called directly. Instead of running '{self._function_name}()', "
+            f"try '{self._function_name}.remote()'."
+        )
+
+    def options(self, **changes):
+        """The same function with other options: an object with `.remote`.
+
+        Raises:
+            ValueError, TypeError: an option is unknown or out of range.
+        """
+        checked = options.check_task_options(changes, for_options_call=True)
+        return _WithOptions(self._caller({**self._default_options, **checked}), self)
+
+    def _remote(self, args=(), kwargs=None, **changes):
+        return self.options(**changes).remote(*args, **(kwargs or {}))
+
+    def _caller(self, chosen):
+        signature = self._signature
+        returns = chosen.get("num_returns")
+        if returns is None:
+            returns = signature.num_returns
+        returns = 1 if returns is None else returns
+        declared = list(signature.returns) if signature.typed and signature.returns is not None else [None] * returns
+        return _core.Caller(
+            plain=None if signature.plain is None else [_class_or_none(entry) for entry in signature.plain],
+            rest=_class_or_none(signature.var_plain) if signature.has_varargs else None,
+            has_rest=signature.has_varargs,
+            required=signature.required,
+            positional_only_ok=not signature.required_keywords,
+            typed=signature.typed,
+            declared=declared[:returns],
+            returns=returns,
+            resources=options.resources_of(chosen),
+            max_retries=options.max_retries_of(chosen),
+            bind=self._bind,
+            export=self._export,
+        )
+
+    def _bind(self, args, kwargs):
+        args, kwargs = self._signature.bind(args, kwargs)
+        self._signature.check_arguments(args, kwargs, _declared_type)
+        return args, kwargs
+
+    def _export(self):
+        """The function as other processes get it, made at the first call: (id, name, pickle)."""
+        if self._blob is None:
+            import cloudpickle
+
+            from ray import serialization
+
+            try:
+                with serialization.collecting() as references:
+                    blob = cloudpickle.dumps((self._function, self._signature))
+            except Exception as error:  # noqa: BLE001 - user code runs in __reduce__ and may raise anything
+                raise serialization.describe_failure(self._function, f"function {self._function_name}", error) from error
+            serialization.warn_if_large(len(blob), self._function_name)
+            # References a closure has captured live as long as the function can be called.
+            self._captured = references
+            self._blob = blob
+        from hashlib import blake2b
+
+        digest = blake2b(self._blob, digest_size=8).digest()
+        return int.from_bytes(digest, "little"), self._signature.short_name, self._blob
+
+    def __reduce__(self):
+        return _rebuild, (self._function, self._default_options, *self._declaration)
+
+    def __repr__(self):
+        return f"<remote function {self._function_name}>"
+
+
+class _WithOptions:
+    """What `.options()` returns: `.remote` with these options."""
+
+    def __init__(self, caller, function):
+        self.remote = caller
+        self._remote_function = function
+
+
+def _rebuild(function, chosen, arg_types, return_types, typed):
+    return RemoteFunction(function, chosen, arg_types, return_types, typed)
+
+
+def _class_or_none(entry):
+    return None if entry is None or entry is object else entry
+
+
+def _declared_type(value):
+    """What a reference declares its value to be: None when unknown, NOT_A_REFERENCE when it is none."""
+    return value.declared_type if isinstance(value, _core.ObjectRef) else NOT_A_REFERENCE

@@ -1,0 +1,102 @@
+"""What a worker process does: joins the cluster, runs tasks until it ends. The loop itself is native; this module is what it calls."""
+
+import io
+import os
+import signal
+import sys
+
+from ray import _core, cluster, exceptions
+
+#: Stands before output of another function than the output before it; the driver reads it and prints the function's name.
+NAME_MARK = "\x1e{}\x1f"
+
+
+def main(session, spawn, environment):
+    """Runs tasks until the cluster ends; never returns."""
+    code = 0
+    try:
+        os.environ.update(environment)
+        sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
+        sys.stdout = _Output(1)
+        sys.stderr = _Output(2)
+        signal.signal(signal.SIGINT, _interrupted)
+        cluster._join(session, "worker", spawn)
+        os.register_at_fork(after_in_child=cluster._forget_in_child)
+        _core.run_worker()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException as error:  # noqa: BLE001 - the last thing between an error and the end of the process
+        import traceback
+
+        traceback.print_exception(error)
+        code = 1
+    finally:
+        try:
+            import atexit
+
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def _interrupted(number, frame):
+    """SIGINT comes when the running task was cancelled; one that comes late concerns nobody."""
+    if _core.is_cancelled():
+        raise KeyboardInterrupt
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output or error of a worker: marks whose output it is, a line at a time."""
+
+    def __init__(self, descriptor):
+        super().__init__(os.fdopen(descriptor, "wb", closefd=False), encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self._marked = None
+        self._at_line_start = True
+
+    def write(self, text):
+        if text:
+            name = _core.current_function_name()
+            if self._at_line_start and name != self._marked:
+                super().write(NAME_MARK.format(name or ""))
+                self._marked = name
+            self._at_line_start = text.endswith("\n")
+        return super().write(text)
+
+
+def load_function(blob):
+    """A function as the native loop wants it: (callable, name, typed, result classes or None, argument check, result split)."""
+    import pickle
+
+    function, signature = pickle.loads(blob)
+    plain = signature.return_plain
+    if not signature.typed:
+        return function, signature.short_name, False, [None], _no_check, signature.split_results
+    classes = None if plain is None else [None if entry is object else entry for entry in plain]
+
+    def split(value, num_returns):
+        results = signature.split_results(value, num_returns)
+        signature.check_results(results, _declared_type)
+        return results
+
+    return function, signature.short_name, True, classes, signature.check_arguments, split
+
+
+def _declared_type(value):
+    from ray.remote_function import _declared_type
+
+    return _declared_type(value)
+
+
+def _no_check(args, kwargs):
+    pass
+
+
+def dump_failure(error, function_name):
+    """An exception of a task as bytes; never fails."""
+    if isinstance(error, exceptions.RayError) and not isinstance(error, exceptions.RayTaskError):
+        wrapped = exceptions.make_task_error(error, function_name, pid=os.getpid(), ip="127.0.0.1", tb=error.__traceback__)
+    else:
+        wrapped = exceptions.make_task_error(error, function_name, pid=os.getpid(), ip="127.0.0.1", tb=error.__traceback__)
+    return exceptions.dump_error(wrapped)

@@ -1,0 +1,38 @@
+"""The zygote: a warm, single-threaded process from which workers are forked, so that ten cost milliseconds and share their pages.
+
+It imports what every worker needs, then waits for the scheduler. It must never start a thread: a fork copies only the one that forks.
+"""
+
+import os
+import sys
+
+
+def main():
+    """Runs until the scheduler ends. In a forked child: runs the worker and never returns."""
+    session, node = sys.argv[1], int(sys.argv[2])
+    sys.argv = [""]
+    import gc
+    import pickle  # noqa: F401 - workers need these, and share them when they are loaded before the fork
+
+    import cloudpickle  # noqa: F401
+
+    from ray import _core, signatures, worker_main  # noqa: F401
+
+    link = _core.Zygote(session, node)
+    gc.collect()
+    gc.freeze()  # a collection in a worker would otherwise write to every page it shares with us
+    while (request := link.next_spawn()) is not None:
+        spawn, environment = request
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(out_write, 1)
+            os.dup2(err_write, 2)
+            for descriptor in (out_read, out_write, err_read, err_write):
+                os.close(descriptor)
+            del link
+            worker_main.main(session, spawn, dict(environment))
+        os.close(out_write)
+        os.close(err_write)
+        link.spawned(spawn, pid, out_read, err_read)

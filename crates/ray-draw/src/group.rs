@@ -13,10 +13,12 @@
 //! A rule is too fine if it leaves too many boxes, or too many arrows between them. Rule 4 bounds both whatever the graph. Nothing is
 //! ever left out: each task is in exactly one part.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::Options;
-use crate::graph::{DRIVER, Graph, Links, Origin, STRANGER};
+use crate::graph::{DRIVER, Graph, Links, Origin, Rows, STRANGER};
 use crate::sketch::arrows;
 
 /// Which task and object is drawn by which box and oval.
@@ -151,7 +153,7 @@ fn by_key(graph: &Graph, links: &Links, rule: &'static str, key: impl Fn(u32) ->
     let mut ovals = Ovals::new(links.object_ids.len());
     for o in 0..links.object_ids.len() as u32 {
         let maker = maker_part(links, &task, o);
-        ovals.add(o, (maker.0, maker.1, 0, 0));
+        ovals.add(o, maker, 0);
     }
     let task_parts = known.len() as u32;
     ovals.into_partition(task, task_parts, rule)
@@ -160,6 +162,7 @@ fn by_key(graph: &Graph, links: &Links, rule: &'static str, key: impl Fn(u32) ->
 /// The part that makes object `o`, and whether by returning it (0), putting it (1) or not at all (2).
 fn maker_part(links: &Links, task: &[u32], o: u32) -> (u32, u32) {
     match links.origin[o as usize] {
+        Origin::Output(t, _) if task[t as usize] == NOBODY => (0, 2), // used before it is made: only a circle does that
         Origin::Output(t, _) => (task[t as usize], 0),
         Origin::Put(t @ (DRIVER | STRANGER)) => (t, 1),
         Origin::Put(t) => (task[t as usize], 1),
@@ -167,24 +170,41 @@ fn maker_part(links: &Links, task: &[u32], o: u32) -> (u32, u32) {
     }
 }
 
-/// Hands out parts of objects by key.
+/// Hands out parts of objects: by who returns them, or by a key.
 struct Ovals {
     of: Vec<u32>,
     maker: Vec<u32>,
-    known: HashMap<(u32, u32, u32, u64), u32>,
+    /// Per part of objects: the position among the outputs of its maker.
+    position: Vec<u32>,
+    /// Per part of tasks: the parts of what it returns, by position.
+    returned: Vec<[u32; MOST_POSITIONS]>,
+    others: HashMap<(u32, u32, u64), u32>,
 }
+
+/// Outputs of a task get an oval for each position up to this one; of more outputs, all share one.
+const MOST_POSITIONS: usize = 4;
 
 impl Ovals {
     fn new(objects: usize) -> Ovals {
-        Ovals { of: vec![NOBODY; objects], maker: Vec::new(), known: HashMap::new() }
+        Ovals { of: vec![NOBODY; objects], maker: Vec::new(), position: Vec::new(), returned: Vec::new(), others: HashMap::new() }
     }
 
-    /// The key's first two members are those of [`maker_part`].
-    fn add(&mut self, o: u32, key: (u32, u32, u32, u64)) -> u32 {
-        let next = self.known.len() as u32;
-        let part = *self.known.entry(key).or_insert(next);
+    /// `maker` and `how` are those of [`maker_part`]. `detail` tells apart what is put or nobody's; of what is returned, it is the position.
+    fn add(&mut self, o: u32, (maker, how): (u32, u32), detail: u64) -> u32 {
+        let next = self.maker.len() as u32;
+        let part = if how == 0 {
+            if self.returned.len() <= maker as usize {
+                self.returned.resize(maker as usize + 1, [NOBODY; MOST_POSITIONS]);
+            }
+            let part = &mut self.returned[maker as usize][detail as usize];
+            *part = if *part == NOBODY { next } else { *part };
+            *part
+        } else {
+            *self.others.entry((maker, how, detail)).or_insert(next)
+        };
         if part == next {
-            self.maker.push(if key.1 == 0 { key.0 } else { NOBODY });
+            self.maker.push(if how == 0 { maker } else { NOBODY });
+            self.position.push(if how == 0 { detail as u32 } else { 0 });
         }
         self.of[o as usize] = part;
         part
@@ -209,29 +229,29 @@ struct Alike {
     /// Per part of tasks: name, parent's part, number of outputs.
     keys: Vec<[u32; 3]>,
     /// Per part of tasks: the parts of objects among its inputs, ascending.
-    inputs: Vec<Box<[u32]>>,
+    inputs: Rows,
+    /// Per part of objects: the position among the outputs of its maker.
+    positions: Vec<u32>,
 }
-
-/// Outputs of a task get an oval for each position up to this one; beyond, one for all.
-const MOST_POSITIONS: usize = 4;
 
 fn alike(graph: &Graph, links: &Links, names: &Names) -> Alike {
     let n = graph.tasks.len();
     let uses = PutUses::new(links, names);
     let mut ovals = Ovals::new(links.object_ids.len());
     let mut task = vec![NOBODY; n];
-    let mut known: HashMap<Box<[u32]>, u32> = HashMap::new();
-    let (mut keys, mut inputs): (Vec<[u32; 3]>, Vec<Box<[u32]>>) = (Vec::new(), Vec::new());
+    // A part for each task is possible: no allocation of its own for any.
+    let (mut keys, mut inputs): (Vec<[u32; 3]>, Rows) = (Vec::new(), Rows::default());
+    let mut known: HashTable<u32> = HashTable::with_capacity(n);
+    let hasher = DefaultHashBuilder::default();
     let mut scratch: Vec<u32> = Vec::new();
     let oval_of = |o: u32, task: &[u32], ovals: &mut Ovals| match ovals.of[o as usize] {
         NOBODY => {
-            let (maker, how) = maker_part(links, task, o);
             let detail = match links.origin[o as usize] {
                 Origin::Output(t, position) if links.outputs.row(t as usize).len() <= MOST_POSITIONS => u64::from(position),
                 Origin::Output(..) => 0,
                 Origin::Put(_) | Origin::Unknown => uses.fingerprint(o),
             };
-            ovals.add(o, (maker, how, (detail >> 32) as u32, detail & 0xFFFF_FFFF))
+            ovals.add(o, maker_part(links, task, o), detail)
         }
         part => part,
     };
@@ -245,14 +265,16 @@ fn alike(graph: &Graph, links: &Links, names: &Names) -> Alike {
             p => task[p as usize],
         };
         let key = [names.of[t as usize], parent, links.outputs.row(t as usize).len() as u32];
-        scratch.extend(key);
-        task[t as usize] = match known.get(&scratch[..]) {
+        let hash = hasher.hash_one((key, &scratch[..]));
+        let is_same = |&part: &u32| keys[part as usize] == key && inputs.row(part as usize) == scratch;
+        task[t as usize] = match known.find(hash, is_same) {
             Some(&part) => part,
             None => {
                 let part = keys.len() as u32;
-                known.insert(scratch[..].into(), part);
-                inputs.push(scratch[..scratch.len() - 3].into());
+                scratch.iter().for_each(|&o| inputs.push(o));
+                inputs.end_row();
                 keys.push(key);
+                known.insert_unique(hash, part, |&p| hasher.hash_one((keys[p as usize], inputs.row(p as usize))));
                 part
             }
         };
@@ -261,7 +283,8 @@ fn alike(graph: &Graph, links: &Links, names: &Names) -> Alike {
         oval_of(o, &task, &mut ovals);
     }
     let rule = "Calls of one function by one parent with like inputs share a box.";
-    Alike { partition: ovals.into_partition(task, keys.len() as u32, rule), keys, inputs }
+    let positions = std::mem::take(&mut ovals.position);
+    Alike { positions, partition: ovals.into_partition(task, keys.len() as u32, rule), keys, inputs }
 }
 
 /// Who uses an object that no task returned: what tells a shared table of parameters from ten thousand single arguments.
@@ -341,7 +364,7 @@ const SHORTEST_CHAIN: u64 = 4;
 
 /// Makes one part of each row of parts in which every one feeds the next and otherwise uses the same inputs.
 fn fold_chains(alike: Alike) -> Partition {
-    let Alike { partition: mut old, keys, inputs } = alike;
+    let Alike { partition: mut old, keys, inputs, positions } = alike;
     let parts = keys.len();
     let mut sizes = vec![0u64; parts];
     for &part in &old.task {
@@ -352,7 +375,7 @@ fn fold_chains(alike: Alike) -> Partition {
     let mut after = vec![0u32; parts];
     for g in 0..parts {
         let alike = |&m: &u32| m != NOBODY && (m as usize) < g && keys[m as usize] == keys[g] && sizes[m as usize] == sizes[g];
-        let mut makers = inputs[g].iter().map(|&o| old.object_maker[o as usize]).filter(alike);
+        let mut makers = inputs.row(g).iter().map(|&o| old.object_maker[o as usize]).filter(alike);
         if let Some(first) = makers.next()
             && makers.all(|m| m == first)
         {
@@ -363,7 +386,7 @@ fn fold_chains(alike: Alike) -> Partition {
     // Parts are numbered so that inputs come first: one pass settles where each row starts.
     let mut start: Vec<u32> = (0..parts as u32).collect();
     let (makers, prior) = (&old.object_maker, &before);
-    let others = |g: usize| inputs[g].iter().filter(move |&&o| prior[g] == NOBODY || makers[o as usize] != prior[g]);
+    let others = |g: usize| inputs.row(g).iter().filter(move |&&o| prior[g] == NOBODY || makers[o as usize] != prior[g]);
     for g in 0..parts {
         let p = before[g];
         if p == NOBODY || after[p as usize] != 1 {
@@ -391,22 +414,22 @@ fn fold_chains(alike: Alike) -> Partition {
             chain_length.len() as u32 - 1
         };
     }
-    let mut known: HashMap<(u32, u32), u32> = HashMap::new();
-    let mut seen = vec![0u32; parts];
+    let mut by_position = vec![[NOBODY; MOST_POSITIONS]; chain_length.len()];
     let (mut new_oval, mut object_maker) = (Vec::with_capacity(old.object_maker.len()), Vec::new());
-    for (oval, &maker) in old.object_maker.iter().enumerate() {
-        let key = if maker == NOBODY {
-            (NOBODY, oval as u32)
-        } else {
-            seen[maker as usize] += 1;
-            (new_part[maker as usize], seen[maker as usize])
-        };
-        let next = known.len() as u32;
-        let new = *known.entry(key).or_insert(next);
-        if new == next {
-            object_maker.push(if maker == NOBODY { NOBODY } else { new_part[maker as usize] });
+    for (&maker, &position) in old.object_maker.iter().zip(&positions) {
+        let next = object_maker.len() as u32;
+        if maker == NOBODY {
+            new_oval.push(next);
+            object_maker.push(NOBODY);
+            continue;
         }
-        new_oval.push(new);
+        let part = new_part[maker as usize];
+        let known = &mut by_position[part as usize][position as usize];
+        if *known == NOBODY {
+            *known = next;
+            object_maker.push(part);
+        }
+        new_oval.push(*known);
     }
     for part in &mut old.task {
         *part = new_part[*part as usize];

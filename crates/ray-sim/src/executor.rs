@@ -226,7 +226,7 @@ impl Cluster {
             returns: 1,
             arguments: 1 + inputs.len() as u32,
             body,
-            inputs: dedup(&inputs),
+            inputs,
             nested,
             shape,
             max_retries: spawn.retries,
@@ -430,15 +430,4 @@ impl Cluster {
         }
         Ok(())
     }
-}
-
-/// Each object once.
-fn dedup(objects: &[ObjectId]) -> Vec<ObjectId> {
-    let mut once = Vec::new();
-    for &object in objects {
-        if !once.contains(&object) {
-            once.push(object);
-        }
-    }
-    once
 }

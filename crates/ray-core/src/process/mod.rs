@@ -95,7 +95,7 @@ pub struct TaskSpec {
     pub arguments: u32,
     /// The arguments, as [`record`] lays them out.
     pub body: Vec<u8>,
-    /// Arguments given by reference, once each; the caller still holds them.
+    /// Arguments given by reference, as often as `body` has them; the caller still holds them.
     pub inputs: Vec<ObjectId>,
     /// References nested in arguments.
     pub nested: Vec<ObjectId>,

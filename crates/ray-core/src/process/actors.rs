@@ -194,6 +194,14 @@ impl Process {
             ActorNotice::Restarting { actor } => {
                 if let Some(entry) = self.actors.get_mut(&actor) {
                     entry.life = Life::Unknown;
+                    // What is still in flight was pushed into a channel the lost worker never heard of, or we would have been told of its
+                    // end before this: nothing of it was begun.
+                    for seq in core::mem::take(&mut entry.in_flight).into_iter().rev() {
+                        entry.queue.push_front(seq);
+                        if let Some(task) = self.tasks.get_mut(&seq) {
+                            task.state = TaskState::Queued;
+                        }
+                    }
                 }
             }
             ActorNotice::Dead { actor, failure } => {
@@ -206,7 +214,14 @@ impl Process {
                     self.push_actor_calls(actor);
                 }
             }
-            ActorNotice::Registered { .. } | ActorNotice::Become { .. } | ActorNotice::Found { .. } | ActorNotice::Finish => {}
+            ActorNotice::Registered { actor, refused: Some(reason) } => {
+                if let Some(entry) = self.actors.get_mut(&actor) {
+                    let failure = Failure::ActorDied { class: entry.class.clone(), reason, init_failed: true };
+                    entry.life = Life::Dead(failure.into_value());
+                    self.push_actor_calls(actor);
+                }
+            }
+            ActorNotice::Registered { refused: None, .. } | ActorNotice::Become { .. } | ActorNotice::Found { .. } | ActorNotice::Finish => {}
         }
     }
 
@@ -221,6 +236,8 @@ impl Process {
             for seq in in_flight.into_iter().rev() {
                 let Some(task) = self.tasks.get_mut(&seq) else { continue };
                 task.header.attempt += 1;
+                self.void_lost_results(seq);
+                let task = self.tasks.get_mut(&seq).expect("just seen");
                 if task.retries_left == 0 || task.cancelled {
                     let reason = ray_protocol::value::describe_exit(worker, exit);
                     let failure = Failure::ActorDied { class: class.clone(), reason, init_failed: false };

@@ -39,7 +39,7 @@ use crate::Time;
 use hashbrown::{HashMap, HashSet};
 use ray_protocol::control::{FromScheduler, GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError};
-use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, TaskId};
+use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, TaskId, Value};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -121,6 +121,8 @@ pub struct Process {
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
     tasks: HashMap<u64, Task>,
+    /// Tasks that are failing just now, the first one being dealt with; empty between events.
+    failing: VecDeque<(u64, Value)>,
     shapes: Vec<Shape>,
     leases: Vec<Lease>,
     /// Mean execution time by function, for how deep to push.
@@ -146,6 +148,7 @@ impl Process {
             objects: HashMap::new(),
             awaited_elsewhere: HashSet::new(),
             tasks: HashMap::new(),
+            failing: VecDeque::new(),
             shapes: Vec::new(),
             leases: Vec::new(),
             run_times: HashMap::new(),

@@ -127,7 +127,13 @@ impl Process {
         }
         task.cancelled = true;
         match task.state {
-            TaskState::Waiting(_) | TaskState::Queued => self.fail_cancelled(id.seq),
+            TaskState::Waiting(_) | TaskState::Queued => {
+                let actor = task.actor;
+                self.fail_cancelled(id.seq);
+                if let Some(actor) = actor {
+                    self.push_actor_calls(actor); // it may have been in the way of others
+                }
+            }
             TaskState::Pushed(worker) => {
                 self.actions.push_back(Action::Cancel { worker, seq: id.seq, force, recursive });
             }
@@ -267,11 +273,27 @@ impl Process {
         Ok(())
     }
 
-    /// Gives all results of a task one failure and forgets the task.
+    /// Gives all results of a task one failure and forgets the task; those that depend on it fail with it.
     pub(super) fn fail_task(&mut self, seq: u64, failure: &Value) {
+        // A failure may run down a chain of any length: one task after the other, not one inside the other.
+        self.failing.push_back((seq, failure.clone()));
+        if self.failing.len() > 1 {
+            return; // whoever fails the first comes to it
+        }
+        while let Some((seq, failure)) = self.failing.front().cloned() {
+            self.fail_one(seq, &failure);
+            self.failing.pop_front();
+        }
+    }
+
+    fn fail_one(&mut self, seq: u64, failure: &Value) {
         let id = TaskId { client: self.me, seq };
         let Some(task) = self.tasks.get(&seq) else { return };
-        for index in 0..task.header.returns {
+        let (returns, arrived, attempt) = (task.header.returns, task.arrived, task.header.attempt);
+        for index in 0..returns {
+            if attempt > 0 && index >= arrived {
+                self.actions.push_back(Action::Free(id.result(index))); // what a lost attempt may have written
+            }
             self.own_value(id.result(index), failure.clone(), false);
         }
         self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0 });

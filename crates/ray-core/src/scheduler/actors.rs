@@ -72,7 +72,9 @@ impl Scheduler {
                 self.actor_names.insert(key, actor);
             }
         }
-        if refused.is_none() {
+        if refused.is_some() {
+            self.release_creation(actor);
+        } else {
             let mut entry = Actor {
                 spec,
                 state: State::Pending,
@@ -109,7 +111,11 @@ impl Scheduler {
             return;
         }
         let fits = |node: &&workers::Node| node.alive && node.zygote_ready && node.available().covers(&entry.spec.placement);
-        let Some(node) = self.nodes.values().find(fits).map(|node| node.id) else { return };
+        let Some(node) = self.nodes.values().find(fits).map(|node| node.id) else {
+            let shape = entry.spec.placement.clone();
+            self.revoke_for(ClientId(0), &shape, 1);
+            return;
+        };
         let running = entry.spec.running.clone();
         self.actors.get_mut(&actor).expect("just seen").state = State::Starting;
         // What it will hold is taken now, in the name of the worker to come, when that worker arrives; until then two actors may be
@@ -249,11 +255,25 @@ impl Scheduler {
             self.actor_names.remove(&key);
         }
         self.tell_watchers(actor, &ActorNotice::Dead { actor, failure });
-        // What its creation needed to be repeated is not needed any more.
+        self.release_creation(actor);
+    }
+
+    /// What an actor's creation needs to be repeated is not needed any more.
+    fn release_creation(&mut self, actor: TaskId) {
         let object = actor.result(0);
         if self.objects.contains_key(&object) {
             self.hold(actor.client, object, -1);
         }
+    }
+
+    /// Actors that live or may live again.
+    pub(super) fn live_actors(&self) -> usize {
+        self.actors.values().filter(|entry| !matches!(entry.state, State::Dead(_))).count()
+    }
+
+    /// Whether some actor waits for room.
+    pub(super) fn has_pending_actors(&self) -> bool {
+        self.actors.values().any(|entry| entry.state == State::Pending)
     }
 
     fn tell_watchers(&mut self, actor: TaskId, notice: &ActorNotice) {

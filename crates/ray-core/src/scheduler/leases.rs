@@ -160,7 +160,7 @@ impl Scheduler {
     ///
     /// Which leases are idle only their holders know: a holder may give back another one than it is asked for, or take its time. So a lease
     /// that was asked for counts as coming for a while only, then others are asked for.
-    fn revoke_for(&mut self, client: ClientId, shape: &Resources, count: u32) {
+    pub(super) fn revoke_for(&mut self, client: ClientId, shape: &Resources, count: u32) {
         let now = self.now;
         let mine = self.leases_of(client);
         let mut candidates: Vec<(Option<Time>, ClientId, ClientId)> = Vec::new();
@@ -190,7 +190,7 @@ impl Scheduler {
 
     /// When leases other than those asked for are to be asked for.
     pub(super) fn revoke_deadline(&self) -> Option<Time> {
-        if self.wishes.is_empty() {
+        if self.wishes.is_empty() && !self.has_pending_actors() {
             return None;
         }
         let asked = self.workers.values().filter(|worker| !worker.is_blocked).filter_map(|worker| match &worker.work {

@@ -413,6 +413,7 @@ impl Scheduler {
             (String::from("holds"), self.objects.values().map(Shared::hold_count).sum()),
             (String::from("wishes"), self.wishes.len() as u64),
             (String::from("actors"), self.actors.len() as u64),
+            (String::from("live_actors"), self.live_actors() as u64),
         ];
         counters.extend(self.graph.counters());
         counters

@@ -1,13 +1,13 @@
 //! Running programs: in a driver from its start, in a worker one task after the other.
 
 use crate::check::{Cause, Check, Outcome, judge};
-use crate::cluster::{Cluster, NODE};
+use crate::cluster::Cluster;
 use crate::link::MICRO;
 use crate::process::{Execution, Frame, ProcId, Role, Unstarted, Wait};
 use crate::program::{Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
 use crate::ring::Lane;
 use crate::shell::booked;
-use ray_core::process::{ActorCall, ObjectView, TaskSpec};
+use ray_core::process::{ActorCall, ObjectView, Process, TaskSpec};
 use ray_protocol::control::{ActorMessage, ActorSpec, ToScheduler};
 use ray_protocol::record::{self, Argument, BodyReader, flag};
 use ray_protocol::value::RESOURCE_UNIT;
@@ -129,6 +129,9 @@ impl Cluster {
     /// One step of a program.
     fn step(&mut self, proc: ProcId) -> Check {
         let frame = self.procs[proc].frame.as_mut().expect("the caller checked");
+        if frame.result.is_some() {
+            return self.end_task(proc);
+        }
         if frame.cancelled {
             return self.end(proc, Err(Cause::Cancelled));
         }
@@ -368,37 +371,46 @@ impl Cluster {
         Ok(())
     }
 
-    /// A program has ended; a task's result goes to whoever submitted it.
+    /// A program has ended. A task's result is written, and said what it contains; it is sent a moment later, for a worker may die between.
     fn end(&mut self, proc: ProcId, how: Result<(), Cause>) -> Check {
-        let frame = self.procs[proc].frame.take().expect("a program runs");
-        let plan = &self.plan.programs[frame.program as usize];
+        let frame = self.frame(proc);
+        let Some(Execution::Task { from, seq }) = frame.task else {
+            let frame = self.procs[proc].frame.take().expect("a driver's program ends");
+            self.release_all(proc, frame);
+            if let Role::Driver { done, .. } = &mut self.procs[proc].role {
+                *done = true;
+            }
+            return Ok(());
+        };
+        let (program, so_far, slots) = (frame.program as usize, frame.so_far, frame.slots.clone());
+        let plan = &self.plan.programs[program];
         let (returns, stored) = (plan.returns.clone(), plan.stored);
-        match frame.task {
-            Some(Execution::Task { from, seq }) => {
-                let object = TaskId { client: from, seq }.result(0);
-                let mut has_refs = false;
-                let value = match how {
-                    Err(Cause::Cancelled) => Failure::Cancelled { function: String::new() }.into_value(),
-                    Err(cause) => cause.raised().into_value(),
-                    Ok(()) => {
-                        let inner: Vec<ObjectId> = returns.iter().filter_map(|&slot| frame.slots[slot]).collect();
-                        has_refs = !inner.is_empty();
-                        if has_refs {
-                            self.core(proc).result_contains(object, &inner);
-                            self.carry_out(proc)?;
-                        }
-                        let bytes = Content { value: frame.so_far, inner }.encode();
-                        self.value(proc, object, bytes, stored)
-                    }
-                };
-                self.answer(proc, from, seq, &value, has_refs);
-            }
-            Some(Execution::Constructor { .. }) => unreachable!("it ends elsewhere"),
-            None => {
-                if let Role::Driver { done, .. } = &mut self.procs[proc].role {
-                    *done = true;
+        let object = TaskId { client: from, seq }.result(0);
+        let mut has_refs = false;
+        let value = match how {
+            Err(Cause::Cancelled) => Failure::Cancelled { function: String::new() }.into_value(),
+            Err(cause) => cause.raised().into_value(),
+            Ok(()) => {
+                let inner: Vec<ObjectId> = returns.iter().filter_map(|&slot| slots[slot]).collect();
+                has_refs = !inner.is_empty();
+                if has_refs {
+                    self.core(proc).result_contains(object, &inner);
+                    self.carry_out(proc)?;
                 }
+                let bytes = Content { value: so_far, inner }.encode();
+                self.value(proc, object, bytes, stored)
             }
+        };
+        self.frame(proc).result = Some((value, has_refs));
+        self.run_soon(proc, MICRO);
+        Ok(())
+    }
+
+    /// Sends the result of the task that has ended, and looks for the next.
+    fn end_task(&mut self, proc: ProcId) -> Check {
+        let mut frame = self.procs[proc].frame.take().expect("a task ends");
+        if let (Some(Execution::Task { from, seq }), Some((value, has_refs))) = (frame.task, frame.result.take()) {
+            self.answer(proc, from, seq, &value, has_refs);
         }
         self.release_all(proc, frame);
         let mut peers: Vec<ProcId> = self.procs[proc].channels.values().map(|channel| channel.peer).collect();
@@ -421,12 +433,18 @@ impl Cluster {
 
     /// A store is told that an object is not needed any more: that must be true, and said once.
     pub(crate) fn freed(&mut self, object: ObjectId) -> Check {
-        let claims = |core: &ray_core::process::Process| core.value(object) != ObjectView::Unknown;
-        if let Some(proc) = self.procs.iter().position(|proc| proc.alive && proc.core.as_ref().is_some_and(claims)) {
-            return Err(format!("I5: {object} is freed while process {proc} has a claim on it (node {NODE})"));
+        // What an attempt wrote that was lost with its worker is freed when its task fails for good; whoever claims that sees a failure.
+        let lost = self.crashed.contains(&object.task);
+        let reads = |core: &Process| match core.value(object) {
+            ObjectView::Ready(Value::Stored(_)) => true,
+            ObjectView::Ready(Value::Failed(_) | Value::Inline(_)) | ObjectView::Unknown => false,
+            ObjectView::Pending => !lost && self.store.has(object),
+        };
+        if let Some(proc) = self.procs.iter().position(|proc| proc.alive && proc.core.as_ref().is_some_and(reads)) {
+            return Err(format!("I5: {object} is freed while process {proc} has a claim on it"));
         }
-        if !self.store.free(object) && !self.crashed.contains(&object.task) {
-            return Err(format!("I6: {object} is freed, but it is not there (any more)"));
+        if !self.store.free(object) && !lost {
+            return Err(format!("I6: {object} is freed twice"));
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Cluster {
             }
         }
         for (name, count) in self.scheduler.counters() {
-            if matches!(name.as_str(), "shared_objects" | "holds" | "wishes" | "actors_alive") && count > 0 {
+            if matches!(name.as_str(), "shared_objects" | "holds" | "wishes" | "live_actors") && count > 0 {
                 return Err(format!("I6: the scheduler still counts {count} {name}\n{}", self.scheduler.shared_in_words()));
             }
         }

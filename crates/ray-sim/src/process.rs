@@ -4,7 +4,7 @@ use crate::link::Nanos;
 use crate::program::ProgramId;
 use ray_core::process::Process;
 use ray_protocol::record::TaskHeader;
-use ray_protocol::{ClientId, NodeId, ObjectId, TaskId};
+use ray_protocol::{ClientId, NodeId, ObjectId, TaskId, Value};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Which simulated process; also its pid.
@@ -98,6 +98,8 @@ pub struct Frame {
     pub task: Option<Execution>,
     /// What it waits for.
     pub waits: Option<Wait>,
+    /// It has ended, and its result was written: what is left to do is to send it.
+    pub result: Option<(Value, bool)>,
     /// It was asked to stop.
     pub cancelled: bool,
     /// Tasks it submitted, for recursive cancels.
@@ -171,6 +173,7 @@ impl Frame {
             so_far: salt,
             task,
             waits: None,
+            result: None,
             cancelled: false,
             children: Vec::new(),
             actors: Vec::new(),

@@ -1,7 +1,7 @@
 //! A node's object store, reduced to what clients may rely on: bytes that were written are there until the object is freed.
 
 use ray_protocol::{ClientId, Location, NodeId, ObjectId, SegmentId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What lies in one node's store.
 #[derive(Debug)]
@@ -9,12 +9,13 @@ pub struct Store {
     node: NodeId,
     next_offset: u64,
     objects: BTreeMap<ObjectId, BTreeMap<u64, Vec<u8>>>,
+    freed: BTreeSet<ObjectId>,
 }
 
 impl Store {
     /// An empty store.
     pub fn new(node: NodeId) -> Self {
-        Store { node, next_offset: 0, objects: BTreeMap::new() }
+        Store { node, next_offset: 0, objects: BTreeMap::new(), freed: BTreeSet::new() }
     }
 
     /// Writes an object. A second attempt at its task may write it a second time, elsewhere.
@@ -30,9 +31,15 @@ impl Store {
         self.objects.get(&object)?.get(&location.offset).map(Vec::as_slice)
     }
 
-    /// Frees an object; false when there was none.
+    /// Whether an object is there.
+    pub fn has(&self, object: ObjectId) -> bool {
+        self.objects.contains_key(&object)
+    }
+
+    /// Frees an object; false when it had been freed before. One that never came to be may be freed: a lost attempt may have written it.
     pub fn free(&mut self, object: ObjectId) -> bool {
-        self.objects.remove(&object).is_some()
+        self.objects.remove(&object);
+        self.freed.insert(object)
     }
 
     /// What has not been freed.

@@ -1,5 +1,6 @@
 //! Workloads: programs whose outcome anyone can state, and what is done to the cluster while they run.
 
+mod actors;
 mod tree;
 
 use crate::check::Faults;
@@ -90,12 +91,17 @@ pub fn plan(seed: u64) -> Plan {
         plan.drivers_die = rng.per_mille(300);
     }
     let mut author = Author { rng: &mut rng, programs: Vec::new(), style };
+    let mut actors_end = false;
     let drivers = author.rng.within(1, 4);
     for _ in 0..drivers {
-        let program = match author.rng.index(4) {
+        let program = match author.rng.index(6) {
             0 => tree::independent(&mut author),
             1 => tree::chain(&mut author),
             2 => tree::nested(&mut author),
+            3 => {
+                actors_end = true;
+                actors::calls(&mut author)
+            }
             _ => tree::anything(&mut author),
         };
         let id = author.add(program);
@@ -105,6 +111,7 @@ pub fn plan(seed: u64) -> Plan {
     plan.faults = Faults {
         finite_retries: retries.iter().any(|&count| count >= 0),
         cancels: u64::from(may_cancel),
+        actors_end,
         ..Faults::default()
     };
     plan

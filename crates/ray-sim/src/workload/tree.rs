@@ -120,7 +120,7 @@ fn inner_task(author: &mut Author<'_>, outer: &Scope, by_ref: &[Slot], nested: &
     author.add(scope.finish(returns, stored))
 }
 
-fn leaf(author: &mut Author<'_>) -> ProgramId {
+pub(super) fn leaf(author: &mut Author<'_>) -> ProgramId {
     let mut scope = Scope::task(author.rng.next(), &[], &[]);
     ordinary_work(author, &mut scope);
     let stored = author.is_stored();
@@ -142,7 +142,7 @@ fn some_of(author: &mut Author<'_>, slots: &[Slot], most: u64) -> Vec<Slot> {
 }
 
 /// A driver gets everything in some order, then ends (and drops all it has left).
-fn finish(author: &mut Author<'_>, mut driver: Scope, mut slots: Vec<Slot>) -> Program {
+pub(super) fn finish(author: &mut Author<'_>, mut driver: Scope, mut slots: Vec<Slot>) -> Program {
     while !slots.is_empty() {
         let slot = slots.remove(author.rng.index(slots.len()));
         driver.get(slot);

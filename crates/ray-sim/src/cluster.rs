@@ -7,10 +7,11 @@ use crate::program::{Program, ProgramId};
 use crate::ring::Rings;
 use crate::rng::Rng;
 use crate::store::Store;
+use crate::tally::Tally;
 use crate::trace::Trace;
 use ray_core::Time;
 use ray_core::scheduler::{self, Action, Config, NodeConfig, Scheduler};
-use ray_protocol::control::{FromScheduler, SchedulerToStore, ToScheduler, ToZygote};
+use ray_protocol::control::{ActorNotice, FromScheduler, SchedulerToStore, ToScheduler, ToZygote};
 use ray_protocol::value::Exit;
 use ray_protocol::{ClientId, NodeId, ObjectId, Resources, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,6 +131,7 @@ pub struct Cluster {
     pub(crate) crashed: BTreeSet<TaskId>,
     /// I4: what each life of an actor ran last of each caller.
     pub(crate) actor_calls: BTreeMap<(TaskId, u32, ClientId), u64>,
+    pub(crate) tally: Tally,
     /// What a bug planted on purpose does to a message to the scheduler.
     pub(crate) mutation: Option<fn(&ToScheduler, u64) -> bool>,
     mutable_messages: u64,
@@ -166,6 +168,7 @@ impl Cluster {
             retries: BTreeMap::new(),
             crashed: BTreeSet::new(),
             actor_calls: BTreeMap::new(),
+            tally: Tally::default(),
             mutation: None,
             mutable_messages: 0,
         }
@@ -181,6 +184,7 @@ impl Cluster {
         let (mut events, mut end) = (0, None);
         while let Some(event) = self.agenda.pop() {
             events += 1;
+            self.tally.count("events");
             if end.is_some_and(|end| self.agenda.now() > end) {
                 break;
             }
@@ -268,6 +272,16 @@ impl Cluster {
         let now = self.time();
         self.scheduler.handle(now, event);
         while let Some(action) = self.scheduler.poll_action() {
+            match &action {
+                Action::Client(_, FromScheduler::Revoke { .. }) => self.tally.count("leases asked back"),
+                Action::Client(_, FromScheduler::Ready { .. }) => self.tally.count("values told by the scheduler"),
+                Action::Client(_, FromScheduler::Actor(ActorNotice::Restarting { .. })) => self.tally.count("actors restarted"),
+                Action::Client(_, FromScheduler::Actor(ActorNotice::Registered { refused: Some(_), .. })) => self.tally.count("actors refused"),
+                Action::Client(_, FromScheduler::Actor(ActorNotice::Finish)) => self.tally.count("actors told to finish"),
+                Action::Client(_, FromScheduler::Actor(ActorNotice::Found { actor: Some(_), .. })) => self.tally.count("actors found"),
+                Action::Client(_, FromScheduler::FlushReports { .. }) => self.tally.count("deadlock searches"),
+                _ => {}
+            }
             match action {
                 Action::Client(client, message) | Action::Relay(client, message) => {
                     if let FromScheduler::Welcome { client, .. } = message {
@@ -341,7 +355,9 @@ impl Cluster {
         }
         if let Some(crate::process::Execution::Task { from, seq }) = self.procs[proc].frame.as_ref().and_then(|frame| frame.task) {
             self.crashed.insert(TaskId { client: from, seq });
+            self.tally.count("tasks that died with their worker");
         }
+        self.tally.count("deaths");
         self.procs[proc].core = None;
         self.procs[proc].frame = None;
         self.send(Link::Up(proc), Event::Up(proc, Up::End));
@@ -360,8 +376,11 @@ impl Cluster {
         if self.plan.kills > 0 && self.rng.next() % 1_000_000 < self.plan.kills_per_million {
             let may_die = |proc: &Proc| proc.alive && (self.plan.drivers_die || !proc.is_driver());
             let candidates: Vec<ProcId> = (0..self.procs.len()).filter(|&proc| may_die(&self.procs[proc])).collect();
-            if !candidates.is_empty() {
-                let victim = self.rng.pick(&candidates);
+            // Who is at work has more to lose.
+            let busy: Vec<ProcId> = candidates.iter().copied().filter(|&proc| self.procs[proc].frame.is_some()).collect();
+            let from = if !busy.is_empty() && self.rng.per_mille(700) { busy } else { candidates };
+            if !from.is_empty() {
+                let victim = self.rng.pick(&from);
                 self.plan.kills -= 1;
                 self.plan.faults.kills += 1;
                 self.agenda.after(0, Event::Kill(victim));

@@ -74,8 +74,13 @@ impl Cluster {
         self.rings.start(self.by_client[&from], proc, header.seq);
         let attempts = self.attempts.entry(id).or_default();
         *attempts += 1;
+        if *attempts > 1 {
+            self.tally.count("tasks begun again");
+        }
+        self.tally.count(if self.procs[proc].actor.is_some() { "actor calls" } else { "tasks" });
+        let attempts = self.attempts[&id];
         let retries = self.retries[&id];
-        if retries >= 0 && *attempts > 1 + retries as u32 {
+        if retries >= 0 && attempts > 1 + retries as u32 {
             return Err(format!("I3: task {id} with {retries} retries begins for the {attempts}th time"));
         }
         if let Some(own) = self.procs[proc].actor {
@@ -295,6 +300,15 @@ impl Cluster {
         let program = self.frame(proc).program;
         let expect = self.expected(program, slot);
         judge(object, &expect, &outcome, &self.plan.faults)?;
+        self.tally.count(match outcome {
+            Outcome::Value(_) => "values got",
+            Outcome::Failed(Cause::Planned) => "failures: raised",
+            Outcome::Failed(Cause::Crashed) => "failures: crashed",
+            Outcome::Failed(Cause::OwnerDied) => "failures: owner died",
+            Outcome::Failed(Cause::Cancelled) => "failures: cancelled",
+            Outcome::Failed(Cause::ActorDied) => "failures: actor died",
+            Outcome::Failed(Cause::Unexpected) => "failures: unexpected",
+        });
         match outcome {
             Outcome::Value(content) => {
                 if let Some(count) = unpack {

@@ -30,6 +30,7 @@ pub mod ring;
 pub mod rng;
 mod shell;
 pub mod store;
+pub mod tally;
 pub mod trace;
 pub mod workload;
 
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub hash: u64,
     /// The promise that was broken, if one was.
     pub broken: Option<String>,
+    /// What it came across.
+    pub tally: tally::Tally,
     /// The last events, if they were asked for.
     pub lines: Vec<String>,
 }
@@ -66,5 +69,5 @@ pub fn run_mutated(seed: u64, with_lines: bool, mutation: Option<fn(&ray_protoco
             Some(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
         }
     };
-    Outcome { hash: trace.hash(), broken, lines: trace.lines() }
+    Outcome { hash: trace.hash(), broken, tally: core::mem::take(&mut cluster.tally), lines: trace.lines() }
 }

@@ -233,6 +233,7 @@ impl Cluster {
         let (back, kept): (VecDeque<Unstarted>, _) = core::mem::take(&mut self.procs[proc].unstarted).into_iter().partition(|task| to.is_none_or(|to| task.from == to));
         self.procs[proc].unstarted = kept;
         for task in back {
+            self.tally.count("tasks given back");
             self.push(proc, task.from, Lane::Results, record::returned(task.header.seq).to_vec());
         }
     }
@@ -251,6 +252,7 @@ impl Cluster {
         let running = self.procs[proc].frame.as_mut().filter(|frame| matches!(frame.task, Some(Execution::Task { from: whose, seq: which }) if whose == from && which == seq));
         let Some(frame) = running else { return Ok(()) };
         frame.cancelled = true;
+        self.tally.count("running tasks cancelled");
         let children = if recursive { core::mem::take(&mut frame.children) } else { Vec::new() };
         if force {
             self.dies(proc);

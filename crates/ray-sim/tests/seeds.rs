@@ -1,5 +1,7 @@
 //! Many seeds, each a whole cluster. `RAY_SIM_SEEDS` says how many (300), `RAY_SIM_FIRST` where to begin, `RAY_SIM_SEED` runs just one.
 
+use ray_sim::tally::Tally;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn number(name: &str) -> Option<u64> {
@@ -26,6 +28,7 @@ fn promises_hold_whatever_happens() {
         }
     }));
     let next = AtomicU64::new(first);
+    let total = Mutex::new(Tally::default());
     let mut broken: Vec<(u64, String)> = std::thread::scope(|scope| {
         let work = || {
             let mut broken = Vec::new();
@@ -34,7 +37,9 @@ fn promises_hold_whatever_happens() {
                 if seed >= first + count {
                     return broken;
                 }
-                if let Some(promise) = ray_sim::run(seed, false).broken {
+                let outcome = ray_sim::run(seed, false);
+                total.lock().expect("no thread panics").add(&outcome.tally);
+                if let Some(promise) = outcome.broken {
                     broken.push((seed, promise.lines().next().unwrap_or_default().to_owned()));
                 }
             }
@@ -42,6 +47,7 @@ fn promises_hold_whatever_happens() {
         let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("runs catch their own panics")).collect()
     });
+    eprintln!("{:#?}", total.into_inner().expect("no thread panics"));
     broken.sort();
     let Some((first, _)) = broken.first() else { return };
     let story = explain(*first);

@@ -58,7 +58,8 @@ impl Author<'_> {
         let half_cpus = self.rng.pick(&self.style.half_cpus);
         let slot = scope.spawn(Spawn { program, by_ref, nested, retries, half_cpus, expect });
         if self.rng.per_mille(self.style.cancels) {
-            self.some_work(scope);
+            let pause = self.rng.pick(&[1, 500, 5_000]);
+            scope.work(self.rng.within(1, pause));
             scope.cancel(slot, self.rng.per_mille(300), self.rng.per_mille(500));
         }
         slot
@@ -86,9 +87,9 @@ pub fn plan(seed: u64) -> Plan {
     };
     let may_cancel = style.cancels > 0;
     if rng.per_mille(600) {
-        plan.kills = rng.within(1, 6);
-        plan.kills_per_million = rng.pick(&[1_000, 5_000, 30_000]);
-        plan.drivers_die = rng.per_mille(300);
+        plan.kills = rng.within(1, 12);
+        plan.kills_per_million = rng.pick(&[2_000, 10_000, 50_000]);
+        plan.drivers_die = rng.per_mille(400);
     }
     let mut author = Author { rng: &mut rng, programs: Vec::new(), style };
     let mut actors_end = false;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 /// Tasks that have nothing to do with each other.
 pub(super) fn independent(author: &mut Author<'_>) -> Program {
     let mut driver = Scope::driver();
-    let count = author.rng.within(1, 60);
+    let count = author.rng.within(1, 90);
     let mut slots = Vec::new();
     for _ in 0..count {
         let program = leaf(author);
@@ -70,8 +70,10 @@ fn nest(author: &mut Author<'_>, depth: u64) -> ProgramId {
 /// Any mixture: references in values, put, passed on, returned, dropped.
 pub(super) fn anything(author: &mut Author<'_>) -> Program {
     let mut driver = Scope::driver();
-    let mut budget = author.rng.within(5, 50);
-    steps(author, &mut driver, &mut budget, 3);
+    let mut budget = author.rng.within(5, 100);
+    while budget > 0 {
+        steps(author, &mut driver, &mut budget, 3);
+    }
     let live = driver.live();
     let some = some_of(author, &live, 20);
     finish(author, driver, some)

@@ -77,14 +77,14 @@ clean: ## forget everything built and installed
 .NOTPARALLEL:
 
 # Made again when the interpreter it came from is gone, or when another one is asked for.
-MADE_FOR := $(shell cat $(DONE)/venv 2>/dev/null)
-ifneq ($(if $(wildcard $(PY)),$(if $(PYTHON),$(filter-out $(MADE_FOR),$(PYTHON))),gone),)
+MADE_FOR := $(shell test -x $(PY) && cat $(DONE)/venv 2>/dev/null)
+ifeq ($(filter $(MADE_FOR),$(or $(PYTHON),$(MADE_FOR))),)
 $(DONE)/venv: FORCE
 endif
 $(DONE)/venv:
 	python="$$(sh buildtools/find-python "$(PYTHON)")" && rm -rf $(VENV) && "$$python" -m venv $(VENV)
 	mkdir $(DONE)
-	echo "$(PYTHON)" >$@
+	echo "$(or $(PYTHON),any)" >$@
 
 # build: what builds the package, and what it needs to run; examples, test, dev: the extras of that name.
 $(DONE)/%: $(DONE)/venv pyproject.toml buildtools/requirements.py

@@ -199,8 +199,8 @@ impl Process {
         }
     }
 
-    /// A worker ended a task.
-    pub(super) fn worker_progressed(&mut self, worker: ClientId, seq: u64) {
+    /// A task has ended where it was pushed.
+    pub(super) fn task_left(&mut self, worker: ClientId, seq: u64) {
         let now = self.now;
         let Some(lease) = self.leases.iter_mut().find(|lease| lease.worker == worker) else {
             self.actor_progressed(worker, seq);
@@ -217,6 +217,11 @@ impl Process {
         lease.busy = false;
         lease.recalled = false;
         lease.last_progress = now;
+    }
+
+    /// A worker has ended a task: it goes back if it is wanted back, or gets more to do.
+    pub(super) fn worker_progressed(&mut self, worker: ClientId) {
+        let Some(lease) = self.leases.iter().find(|lease| lease.worker == worker) else { return };
         let shape = lease.shape;
         if !self.return_if_done(worker) && !self.shapes[shape.0 as usize].queue.is_empty() {
             self.dispatch(shape);

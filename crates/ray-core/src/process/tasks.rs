@@ -245,31 +245,36 @@ impl Process {
             return Err(RecordError("a result of a task that is not there"));
         }
         let (function, returns, is_call) = (task.header.function, task.header.returns, task.actor.is_some());
-        let mut ok = true;
-        let mut index = first;
-        while let Some(value) = values.next_value() {
-            let (value, has_refs) = value?;
-            if index >= returns {
-                return Err(RecordError("more results than the task has"));
+        // All of it is read before any of it counts: a worker that breaks the layout is dropped, and its task begins anew.
+        let value = values.next_value().transpose()?;
+        let rest: Vec<(Value, bool)> = std::iter::from_fn(|| values.next_value()).collect::<Result<_, _>>()?;
+        let end = first as usize + usize::from(value.is_some()) + rest.len();
+        if end > returns as usize {
+            return Err(RecordError("more results than the task has"));
+        }
+        if !more && end < returns as usize {
+            return Err(RecordError("fewer results than the task has"));
+        }
+        if !more {
+            // Before the values count: what they set free may go where this task was.
+            if !is_call {
+                self.learn_run_time(function, run_time_us);
             }
+            self.task_left(worker, seq);
+        }
+        let mut ok = true;
+        for (index, (value, has_refs)) in (first..).zip(value.into_iter().chain(rest)) {
             ok &= !matches!(value, Value::Failed(_));
             self.own_value(id.result(index), value, has_refs);
-            index += 1;
         }
         if more {
             let task = self.tasks.get_mut(&seq).expect("results do not end a task before the last one");
-            task.arrived = task.arrived.max(index);
+            task.arrived = task.arrived.max(end as u32);
             return Ok(());
-        }
-        if index < returns {
-            return Err(RecordError("fewer results than the task has"));
-        }
-        if !is_call {
-            self.learn_run_time(function, run_time_us);
         }
         self.report(GraphEvent::Finished { seq, ok, run_time_us });
         self.finish(seq);
-        self.worker_progressed(worker, seq);
+        self.worker_progressed(worker);
         Ok(())
     }
 

@@ -83,6 +83,7 @@ impl Scheduler {
         for subscriber in core::mem::take(&mut entry.subscribers) {
             self.send(subscriber, FromScheduler::Ready { object, value: value.clone() });
         }
+        self.free_if_unreferenced(object); // a subscriber may have given its holds back since it asked
     }
 
     pub(super) fn hold(&mut self, client: ClientId, object: ObjectId, count: i32) {

@@ -38,6 +38,12 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
     let mut events = Vec::new();
     let mut watched = Watched::default();
     let mut streaming = false;
+    // What followed the welcome may be in the connection's buffer already, and no socket will become readable for it.
+    if let Some(shared) = weak.upgrade() {
+        let mut state = shared.lock();
+        shared.read_scheduler(&mut state);
+        shared.act(&mut state);
+    }
     loop {
         // Held only while awake: a sleeping thread must not keep a process in a cluster that all its users have left.
         let Some(shared) = weak.upgrade() else { return };
@@ -75,6 +81,7 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
         }
         news |= shared.serve_signals(&mut state);
         streaming = shared.pump(&mut state);
+        news |= streaming;
         state.process.tick(shared.now());
         shared.act(&mut state);
         send_lazy(&shared, &mut state);

@@ -283,7 +283,7 @@ impl Client {
         };
         let mut found = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            found = state.key_values.remove(&request);
+            found = found.take().or_else(|| state.key_values.remove(&request));
             found.is_some()
         });
         match end {

@@ -98,13 +98,12 @@ impl Client {
     pub fn next_task(&self, interrupt: Interrupt<'_>) -> Result<Work, WaitEnd> {
         let mut found = None;
         let end = self.shared.wait(None, true, None, interrupt, &mut |state| {
-            found = self.shared.take_work(state);
+            // Asked more than once: what was taken must not be taken over.
+            found = found.take().or_else(|| self.shared.take_work(state));
             found.is_some()
         });
-        match end {
-            WaitEnd::Ready => Ok(found.expect("the wait ended with it")),
-            other => Err(other),
-        }
+        // A task that was taken is run, however the wait ended.
+        found.ok_or(end)
     }
 
     /// As [`next_task`](Self::next_task) without waiting.
@@ -287,11 +286,6 @@ impl Shared {
         }
         state.serving.inbox = rest;
         any
-    }
-
-    pub(crate) fn has_tasks_to_give_back(&self, state: &State) -> bool {
-        // An idle worker's main thread must not sleep on a full ring; a blocked one gives back what arrives.
-        (state.serving.running.is_none() || state.serving.blocked) && state.serving.has_input()
     }
 
     pub(crate) fn accept_channel(&self, state: &mut State, from: ClientId, fds: Vec<OwnedFd>) {

@@ -238,7 +238,7 @@ impl Client {
         };
         let mut answer = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            answer = state.segments.reserved.remove(&segment).or_else(|| state.segments.lost.clone().map(Err));
+            answer = answer.take().or_else(|| state.segments.reserved.remove(&segment)).or_else(|| state.segments.lost.clone().map(Err));
             answer.is_some()
         });
         match (end, answer) {
@@ -318,7 +318,8 @@ impl Client {
         }
         let mut arrived = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            arrived = state.segments.mapped.get(&segment).cloned().map(Some).or_else(|| state.segments.arrived.remove(&segment));
+            let mapped = || state.segments.mapped.get(&segment).cloned().map(Some);
+            arrived = arrived.take().or_else(mapped).or_else(|| state.segments.arrived.remove(&segment));
             arrived.is_some() || state.segments.lost.is_some()
         });
         match (end, arrived) {
@@ -343,7 +344,7 @@ impl Client {
         };
         let mut stats = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            stats = state.segments.stats.remove(&request);
+            stats = stats.take().or_else(|| state.segments.stats.remove(&request));
             stats.is_some() || state.segments.lost.is_some()
         });
         match (end, stats) {

@@ -132,7 +132,7 @@ impl Shared {
         self.wait(deadline, false, None, interrupt, done)
     }
 
-    /// See the module. `objects` are what a blocked task is said to wait for.
+    /// See the module. `objects` are what a blocked task is said to wait for. `done` is asked again and again, also after it said yes.
     pub(crate) fn wait(
         &self,
         deadline: Option<Instant>,
@@ -158,7 +158,7 @@ impl Shared {
                     if blocked.is_none() {
                         blocked = self.announce_blocked(objects);
                     }
-                    self.sleep_for_news(deadline);
+                    self.sleep_for_news(deadline, done);
                 }
                 self.watched.store(false, Ordering::Release);
                 if self.onlookers.load(Ordering::Relaxed) > 0 {
@@ -219,7 +219,9 @@ impl Shared {
         'spin: loop {
             for _ in 0..LOOKS_PER_GLANCE {
                 let mut state = self.lock();
-                if self.pump(&mut state) && done(&mut state) {
+                // Looked at even if nothing was taken out: a worker's tasks stay in their rings, and the I/O thread may have been first.
+                self.pump(&mut state);
+                if done(&mut state) {
                     found = true;
                     break 'spin;
                 }
@@ -235,11 +237,12 @@ impl Shared {
     }
 
     /// Sleeps on the main bell.
-    fn sleep_for_news(&self, deadline: Option<Instant>) {
+    fn sleep_for_news(&self, deadline: Option<Instant>, done: &mut dyn FnMut(&mut State) -> bool) {
         self.page.set(MAIN_SLEEPING);
         let nothing_came = {
             let mut state = self.lock();
-            !self.pump(&mut state) && !self.has_tasks_to_give_back(&state)
+            // After the announcement everything is looked at once more, also what the I/O thread took in meanwhile.
+            !self.pump(&mut state) && !done(&mut state) && state.ended.is_none() && state.deadlock.is_none()
         };
         if nothing_came {
             let nap = nap(deadline);

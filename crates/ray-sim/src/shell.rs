@@ -255,6 +255,7 @@ impl Cluster {
         self.tally.count("running tasks cancelled");
         let children = if recursive { core::mem::take(&mut frame.children) } else { Vec::new() };
         if force {
+            self.plan.faults.kills += 1;
             self.dies(proc);
             return Ok(());
         }

@@ -431,4 +431,3 @@ fn send_signal(state: &mut State, worker: ClientId, bytes: &[u8]) {
         channel.ring(false);
     }
 }
-

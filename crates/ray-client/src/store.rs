@@ -238,7 +238,8 @@ impl Client {
         };
         let mut answer = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            answer = answer.take().or_else(|| state.segments.reserved.remove(&segment)).or_else(|| state.segments.lost.clone().map(Err));
+            answer =
+                answer.take().or_else(|| state.segments.reserved.remove(&segment)).or_else(|| state.segments.lost.clone().map(Err));
             answer.is_some()
         });
         match (end, answer) {
@@ -324,7 +325,9 @@ impl Client {
         });
         match (end, arrived) {
             (WaitEnd::Ready, Some(Some(mapped))) => Ok(mapped),
-            (WaitEnd::Ready, _) => Err(StoreError::Lost(String::from("its memory is gone: the store does not have the segment any more"))),
+            (WaitEnd::Ready, _) => {
+                Err(StoreError::Lost(String::from("its memory is gone: the store does not have the segment any more")))
+            }
             (end, _) => Err(StoreError::Wait(end)),
         }
     }

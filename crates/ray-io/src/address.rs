@@ -22,25 +22,18 @@ pub(crate) struct Address {
 pub(crate) fn of(path: &Path) -> io::Result<Address> {
     if path.as_os_str().len() <= LONGEST_PATH {
         let socket = SocketAddrUnix::new(path).map_err(|error| at(path, error.into()))?;
-        return Ok(Address {
-            socket,
-            _directory: None,
-        });
+        return Ok(Address { socket, _directory: None });
     }
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(at(path, io::ErrorKind::InvalidInput.into()));
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory =
-        rustix::fs::open(parent, flags, Mode::empty()).map_err(|e| at(path, e.into()))?;
+    let directory = rustix::fs::open(parent, flags, Mode::empty()).map_err(|e| at(path, e.into()))?;
     let mut short = PathBuf::from("/proc/self/fd");
     short.push(directory.as_raw_fd().to_string());
     short.push(name);
     let socket = SocketAddrUnix::new(&short).map_err(|error| at(path, error.into()))?;
-    Ok(Address {
-        socket,
-        _directory: Some(directory),
-    })
+    Ok(Address { socket, _directory: Some(directory) })
 }
 
 /// Puts the path in front of an error's text: the kernel's alone says "Permission denied" of nothing.

@@ -19,8 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
 };
 
 use crate::address;
@@ -50,12 +50,7 @@ impl Connection {
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-        Ok(Self {
-            socket,
-            incoming: Incoming::new(),
-            outgoing: Outgoing::new(),
-            closed: false,
-        })
+        Ok(Self { socket, incoming: Incoming::new(), outgoing: Outgoing::new(), closed: false })
     }
 
     /// Connects to the listener at `path`, which must belong to our own user: in a shared directory
@@ -64,14 +59,10 @@ impl Connection {
     pub fn connect(path: &Path) -> io::Result<Self> {
         let address = address::of(path)?;
         let kind = SocketType::STREAM;
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_timeout(&socket, Timeout::Send, Some(CONNECT_TIMEOUT))?;
         rustix::net::connect(&socket, &address.socket).map_err(|errno| match errno {
-            Errno::AGAIN => address::at(
-                path,
-                io::Error::new(io::ErrorKind::TimedOut, "nobody accepts"),
-            ),
+            Errno::AGAIN => address::at(path, io::Error::new(io::ErrorKind::TimedOut, "nobody accepts")),
             errno => address::at(path, errno.into()),
         })?;
         let connection = Self::new(socket)?;
@@ -87,8 +78,7 @@ impl Connection {
     /// Two connected ends.
     pub fn pair() -> io::Result<(Self, Self)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (one, other) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         Ok((Self::new(one)?, Self::new(other)?))
     }
 
@@ -174,20 +164,13 @@ impl Connection {
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
-        Ok(if self.closed {
-            ReadStatus::Closed
-        } else {
-            ReadStatus::Open
-        })
+        Ok(if self.closed { ReadStatus::Closed } else { ReadStatus::Open })
     }
 
     /// Takes the next whole frame out of the buffer; none when [`receive`](Self::receive) must bring
     /// more first.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        Ok(self.next_frame_ref()?.map(|frame| Frame {
-            payload: frame.payload.to_vec(),
-            fds: frame.fds,
-        }))
+        Ok(self.next_frame_ref()?.map(|frame| Frame { payload: frame.payload.to_vec(), fds: frame.fds }))
     }
 
     /// [`next_frame`](Self::next_frame) without a copy.
@@ -254,12 +237,7 @@ impl Connection {
     /// Waits until the socket is ready. `on_interrupt` is asked after a signal, and also every
     /// [`SLICE`]: a signal may be handled by another thread, or just before poll begins, and wake
     /// nobody here.
-    fn wait(
-        &self,
-        flags: PollFlags,
-        deadline: Option<Instant>,
-        on_interrupt: &mut dyn FnMut() -> bool,
-    ) -> Result<(), FrameError> {
+    fn wait(&self, flags: PollFlags, deadline: Option<Instant>, on_interrupt: &mut dyn FnMut() -> bool) -> Result<(), FrameError> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let slice = left.map_or(SLICE, |left| left.min(SLICE));
@@ -309,11 +287,7 @@ fn receive_some(socket: BorrowedFd<'_>, space: &mut [u8]) -> Result<Received, Er
             fds.extend(set);
         }
     }
-    Ok(Received {
-        bytes: message.bytes,
-        fds,
-        cut: message.flags.contains(ReturnFlags::CTRUNC),
-    })
+    Ok(Received { bytes: message.bytes, fds, cut: message.flags.contains(ReturnFlags::CTRUNC) })
 }
 
 fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[OwnedFd]) -> Result<usize, Errno> {

@@ -70,9 +70,7 @@ pub enum FrameError {
     },
     /// The kernel cut a set of descriptors short: too many were sent, or this process has no room
     /// for more (`ulimit -n`).
-    #[error(
-        "descriptors were lost: the peer sent too many, or this process has too many files open"
-    )]
+    #[error("descriptors were lost: the peer sent too many, or this process has too many files open")]
     LostFds,
     /// The peer is gone and has sent nothing more.
     #[error("the peer closed the connection")]
@@ -157,8 +155,7 @@ impl Incoming {
         if self.buffer.len() - self.end < room.min(SMALL_READ) {
             // As much again as has really arrived: growth costs the peer what it costs us.
             let step = buffered.clamp(FIRST_STEP, LAST_STEP).min(room);
-            self.buffer
-                .reserve_exact(self.end + step - self.buffer.len());
+            self.buffer.reserve_exact(self.end + step - self.buffer.len());
             self.buffer.resize(self.end + step, 0);
         }
         let to = self.buffer.len().min(self.end.saturating_add(room));
@@ -176,11 +173,7 @@ impl Incoming {
         }
         if !fds.is_empty() {
             self.held_fds += fds.len();
-            self.sets.push_back(FdSet {
-                start,
-                end: start + count as u64,
-                fds,
-            });
+            self.sets.push_back(FdSet { start, end: start + count as u64, fds });
         }
         self.open_head()
     }
@@ -201,10 +194,7 @@ impl Incoming {
         self.start = payload.end;
         self.position += (HEADER + head.length) as u64;
         self.held_fds -= head.fds.len();
-        Ok(Some(FrameRef {
-            payload: &self.buffer[payload],
-            fds: head.fds,
-        }))
+        Ok(Some(FrameRef { payload: &self.buffer[payload], fds: head.fds }))
     }
 
     /// Reads the header at `start` if it is whole, checks it, and claims its descriptors.
@@ -281,12 +271,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     pub(crate) fn new() -> Self {
-        Self {
-            buffer: Vec::new(),
-            start: 0,
-            position: 0,
-            sets: VecDeque::new(),
-        }
+        Self { buffer: Vec::new(), start: 0, position: 0, sets: VecDeque::new() }
     }
 
     /// Unsent bytes, headers included.
@@ -299,10 +284,7 @@ impl Outgoing {
             return Err(FrameError::TooManyFds { count: fds.len() });
         }
         let Ok(length) = u32::try_from(payload.len()) else {
-            return Err(FrameError::TooLong {
-                length: payload.len(),
-                limit: u32::MAX as usize,
-            });
+            return Err(FrameError::TooLong { length: payload.len(), limit: u32::MAX as usize });
         };
         // Half the buffer at least has been sent, so each byte is moved at most once on average.
         if self.start >= FIRST_STEP && self.start * 2 >= self.buffer.len() {

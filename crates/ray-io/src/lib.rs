@@ -25,8 +25,5 @@ pub use connection::{Connection, ReadStatus};
 pub use frame::{DEFAULT_LIMIT, Frame, FrameError, FrameRef, MAX_FDS};
 pub use listener::Listener;
 pub use poller::{Event, Interest, Poller, Waker};
-pub use process::{
-    Signal, descendants, kill_descendants, pidfd_of, set_name, set_parent_death_signal,
-    set_subreaper,
-};
+pub use process::{Signal, descendants, kill_descendants, pidfd_of, set_name, set_parent_death_signal, set_subreaper};
 pub use session_dir::{SessionDir, remove_stale};

@@ -37,11 +37,9 @@ impl Listener {
     pub fn bind(path: &Path) -> io::Result<Self> {
         let address = address::of(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         rustix::net::bind(&socket, &address.socket).map_err(|e| address::at(path, e.into()))?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o600))
-            .map_err(|error| address::at(path, error))?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| address::at(path, error))?;
         rustix::net::listen(&socket, BACKLOG).map_err(|e| address::at(path, e.into()))?;
         Self::from_fd(socket)
     }

@@ -28,15 +28,9 @@ pub struct Interest {
 
 impl Interest {
     /// Reading only.
-    pub const READ: Self = Self {
-        readable: true,
-        writable: false,
-    };
+    pub const READ: Self = Self { readable: true, writable: false };
     /// Reading and writing.
-    pub const BOTH: Self = Self {
-        readable: true,
-        writable: true,
-    };
+    pub const BOTH: Self = Self { readable: true, writable: true };
 }
 
 /// A descriptor that is ready.
@@ -182,26 +176,18 @@ mod tests {
         for _ in 0..2 {
             poller.wait(&mut events, None).unwrap();
             assert_eq!(events.len(), 1);
-            assert_eq!(
-                (events[0].token, events[0].readable, events[0].hangup),
-                (7, true, false)
-            );
+            assert_eq!((events[0].token, events[0].readable, events[0].hangup), (7, true, false));
         }
         other.receive().unwrap();
         poller.modify(other.as_fd(), 8, Interest::BOTH).unwrap();
         poller.wait(&mut events, None).unwrap();
-        assert_eq!(
-            (events[0].token, events[0].readable, events[0].writable),
-            (8, false, true)
-        );
+        assert_eq!((events[0].token, events[0].readable, events[0].writable), (8, false, true));
 
         drop(one);
         poller.wait(&mut events, None).unwrap();
         assert!(events[0].hangup);
         poller.remove(other.as_fd()).unwrap();
-        poller
-            .wait(&mut events, Some(Duration::from_millis(1)))
-            .unwrap();
+        poller.wait(&mut events, Some(Duration::from_millis(1))).unwrap();
         assert_eq!(events, []);
     }
 

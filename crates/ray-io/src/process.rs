@@ -33,8 +33,7 @@ pub fn descendants(root_pid: i32) -> Vec<i32> {
     if root_pid < 1 {
         return Vec::new(); // 0 is the parent of the kernel's own threads, not a process
     }
-    tree(root_pid, &HashSet::new(), &mut children_of)
-        .unwrap_or_else(|| scan(root_pid, &HashSet::new()))
+    tree(root_pid, &HashSet::new(), &mut children_of).unwrap_or_else(|| scan(root_pid, &HashSet::new()))
 }
 
 /// Kills all descendants of `root_pid`, also those started meanwhile, until none is left or the time
@@ -59,10 +58,7 @@ pub fn kill_descendants(root_pid: i32, except: &[i32], deadline: Duration) -> us
     }
     let mut pause = FIRST_PAUSE;
     loop {
-        let mut found = living(
-            tree(root_pid, &spared, &mut children_of).unwrap_or_default(),
-            ourselves,
-        );
+        let mut found = living(tree(root_pid, &spared, &mut children_of).unwrap_or_default(), ourselves);
         if found.is_empty() {
             // The kernel's list of children may skip some while others end; this one does not.
             found = living(scan(root_pid, &spared), ourselves);
@@ -101,9 +97,7 @@ pub fn set_subreaper() -> io::Result<()> {
 /// line: it is forgotten over some execs and not sent if the parent has ended already, so compare
 /// getppid afterwards and watch a socket to the parent as well.
 pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
-    Ok(rustix::process::set_parent_process_death_signal(Some(
-        signal,
-    ))?)
+    Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
 }
 
 /// Names the calling thread, and the process if it is its first: what `ps` and `top` show. The kernel
@@ -121,11 +115,7 @@ fn may_be_root(root: i32, ourselves: i32) -> bool {
 }
 
 /// Walks down from `root`, around those spared. None if the kernel keeps no lists of children.
-fn tree(
-    root: i32,
-    spared: &HashSet<i32>,
-    children: &mut dyn FnMut(i32) -> Option<Vec<i32>>,
-) -> Option<Vec<i32>> {
+fn tree(root: i32, spared: &HashSet<i32>, children: &mut dyn FnMut(i32) -> Option<Vec<i32>>) -> Option<Vec<i32>> {
     let mut found = Vec::new();
     let mut seen = HashSet::from([root]);
     let mut next = 0;
@@ -146,10 +136,7 @@ fn tree(
 fn scan(root: i32, spared: &HashSet<i32>) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let Some((pid, status)) = pid.and_then(|pid| Some((pid, Status::of(pid)?))) {
             children.entry(status.parent).or_default().push(pid);
         }
@@ -166,10 +153,7 @@ fn children_of(pid: i32) -> Option<Vec<i32>> {
     };
     for thread in threads.flatten() {
         match fs::read_to_string(thread.path().join("children")) {
-            Ok(list) => found.extend(
-                list.split_ascii_whitespace()
-                    .filter_map(|pid| pid.parse::<i32>().ok()),
-            ),
+            Ok(list) => found.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
             Err(_) if !thread.path().exists() => {} // the thread ended just now
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(_) => {}
@@ -220,13 +204,8 @@ impl Status {
     /// `pid (name) state parent ...`, where the name may hold anything, parentheses too.
     fn parse(stat: &[u8]) -> Option<Self> {
         let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
-        let mut fields = std::str::from_utf8(&stat[after_name..])
-            .ok()?
-            .split_ascii_whitespace();
-        Some(Self {
-            state: *fields.next()?.as_bytes().first()?,
-            parent: fields.next()?.parse().ok()?,
-        })
+        let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
+        Some(Self { state: *fields.next()?.as_bytes().first()?, parent: fields.next()?.parse().ok()? })
     }
 
     fn is_zombie(&self) -> bool {
@@ -254,11 +233,7 @@ mod tests {
     /// fails, take the machine with it.
     #[test]
     fn nothing_is_killed_below_the_whole_machine() {
-        assert!(
-            ![0, -1, i32::MIN, 1]
-                .iter()
-                .any(|&root| may_be_root(root, 500))
-        );
+        assert!(![0, -1, i32::MIN, 1].iter().any(|&root| may_be_root(root, 500)));
         assert!(may_be_root(1, 1) && may_be_root(2, 500) && may_be_root(500, 500));
         assert!(!may_be_root(0, 1));
         for nobody in [0, -1, i32::MAX] {

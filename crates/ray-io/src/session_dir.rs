@@ -66,8 +66,7 @@ impl SessionDir {
         let (base, name) = place(variable)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // The base is not of our making and may be a link: /tmp is one on some machines.
-        let base_fd =
-            rustix::fs::open(&base, flags, Mode::empty()).map_err(|e| at(&base, e.into()))?;
+        let base_fd = rustix::fs::open(&base, flags, Mode::empty()).map_err(|e| at(&base, e.into()))?;
         let parent_path = base.join(&name);
         let parent = make_private(&base_fd, &name, &parent_path)?;
         let _newborn = lock_parent(&parent, &parent_path)?;
@@ -77,21 +76,12 @@ impl SessionDir {
         // Must not exist: two sessions with one number would be the end of both.
         rustix::fs::mkdirat(&parent, &name, PRIVATE).map_err(|e| at(&path, e.into()))?;
         let directory = open_private(&parent, &name, &path)?;
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock_path = path.join("lock");
-        let lock = rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| at(&lock_path, e.into()))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|e| at(&lock_path, e.into()))?;
+        let lock = rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR).map_err(|e| at(&lock_path, e.into()))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| at(&lock_path, e.into()))?;
         let name = CString::new(name).expect("hexadecimal digits hold no NUL");
-        Ok(Self {
-            path,
-            directory,
-            parent,
-            name,
-            _lock: lock,
-        })
+        Ok(Self { path, directory, parent, name, _lock: lock })
     }
 }
 
@@ -182,11 +172,7 @@ fn make_private(base: &OwnedFd, name: &str, path: &Path) -> io::Result<OwnedFd> 
 }
 
 /// Opens the directory `name` in `base` if it is ours and nobody else's, and no link.
-fn open_private(
-    base: &OwnedFd,
-    name: impl rustix::path::Arg + Copy,
-    path: &Path,
-) -> io::Result<OwnedFd> {
+fn open_private(base: &OwnedFd, name: impl rustix::path::Arg + Copy, path: &Path) -> io::Result<OwnedFd> {
     let refuse = |reason: String| {
         let text = format!("refused, since it {reason}");
         at(path, io::Error::new(io::ErrorKind::PermissionDenied, text))
@@ -214,10 +200,7 @@ fn why_not(stat: &rustix::fs::Stat) -> Option<String> {
         _ => return Some("is not a directory".into()),
     }
     if stat.st_uid != ours {
-        return Some(format!(
-            "belongs to user {}, not to us ({ours})",
-            stat.st_uid
-        ));
+        return Some(format!("belongs to user {}, not to us ({ours})", stat.st_uid));
     }
     let open_bits = stat.st_mode & 0o077;
     (open_bits != 0).then(|| format!("is open to others (mode {:03o})", stat.st_mode & 0o777))
@@ -228,8 +211,7 @@ fn why_not(stat: &rustix::fs::Stat) -> Option<String> {
 fn lock_parent(parent: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     // Opened anew: a lock belongs to the open file, and dropping this one must free it.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let lock =
-        rustix::fs::openat(parent, c".", flags, Mode::empty()).map_err(|e| at(path, e.into()))?;
+    let lock = rustix::fs::openat(parent, c".", flags, Mode::empty()).map_err(|e| at(path, e.into()))?;
     let deadline = Instant::now() + PARENT_TIMEOUT;
     loop {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {

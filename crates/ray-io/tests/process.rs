@@ -16,15 +16,9 @@ fn ourselves() -> i32 {
 /// Starts a shell script and waits for its first line, which it writes when its children run.
 fn shell(script: &str) -> Child {
     let mut command = Command::new("sh");
-    let mut child = command
-        .args(["-c", script])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     child
 }
 
@@ -48,47 +42,30 @@ fn trees_end_whole() {
     wait_until("two children", || ray_io::descendants(root).len() == 2);
     let below = ray_io::descendants(root);
     assert_eq!(ray_io::kill_descendants(root, &[], LONG), 0);
-    assert_eq!(
-        child.wait().unwrap().code(),
-        Some(3),
-        "the root itself is spared"
-    );
+    assert_eq!(child.wait().unwrap().code(), Some(3), "the root itself is spared");
     wait_until("both gone", || !below.iter().any(|pid| exists(*pid)));
 
     // Below ourselves, with orphans: they come to us, and are reaped.
     ray_io::set_subreaper().unwrap();
     let mut parent = shell("(setsid sh -c 'sleep 100 & sleep 100' >&2 &) ; echo");
     parent.wait().unwrap();
-    wait_until("three orphans", || {
-        ray_io::descendants(ourselves()).len() == 3
-    });
+    wait_until("three orphans", || ray_io::descendants(ourselves()).len() == 3);
     let orphans = ray_io::descendants(ourselves());
     assert_eq!(ray_io::kill_descendants(ourselves(), &[], LONG), 0);
-    assert!(
-        !orphans.iter().any(|pid| exists(*pid)),
-        "reaped, not only dead"
-    );
+    assert!(!orphans.iter().any(|pid| exists(*pid)), "reaped, not only dead");
 
     // A tree that grows while it is cut down.
     let mut forker = shell("echo; while :; do (sleep 100 & sleep 100 &) ; done 2>/dev/null");
     assert_eq!(ray_io::kill_descendants(ourselves(), &[], LONG), 0);
     assert_eq!(ray_io::descendants(ourselves()), []);
-    assert!(
-        forker.wait().is_err(),
-        "the one reaped above is gone for its handle"
-    );
+    assert!(forker.wait().is_err(), "the one reaped above is gone for its handle");
 
     // Spared with all it started; a zombie is neither left nor in the way.
     let mut spared = shell("sleep 100 & echo; wait");
     let mut other = shell("sleep 100 & echo; wait");
     let mut zombie = Command::new("true").spawn().unwrap();
-    wait_until("four and one", || {
-        ray_io::descendants(ourselves()).len() == 5
-    });
-    assert_eq!(
-        ray_io::kill_descendants(ourselves(), &[spared.id() as i32], LONG),
-        0
-    );
+    wait_until("four and one", || ray_io::descendants(ourselves()).len() == 5);
+    assert_eq!(ray_io::kill_descendants(ourselves(), &[spared.id() as i32], LONG), 0);
     assert!(!exists(other.id() as i32) && !exists(zombie.id() as i32));
     assert!(other.wait().is_err() && zombie.wait().is_err());
     assert_eq!(ray_io::descendants(ourselves()).len(), 2);
@@ -96,9 +73,7 @@ fn trees_end_whole() {
     // A handle tells of the end.
     let handle = ray_io::pidfd_of(spared.id() as i32).unwrap();
     let poller = Poller::new().unwrap();
-    poller
-        .add(std::os::fd::AsFd::as_fd(&handle), 5, Interest::READ)
-        .unwrap();
+    poller.add(std::os::fd::AsFd::as_fd(&handle), 5, Interest::READ).unwrap();
     spared.kill().unwrap();
     let mut events = Vec::new();
     poller.wait(&mut events, Some(LONG)).unwrap();

@@ -132,6 +132,13 @@ pub enum ToScheduler {
         /// The inner ones, once per occurrence.
         inner: Vec<ObjectId>,
     },
+    /// From the owner of a result: its worker is gone and the result never arrived, so what that worker said it contains is void.
+    ContainsNothing {
+        /// The result.
+        object: ObjectId,
+        /// Who may have said that it contains something.
+        worker: ClientId,
+    },
     /// Tell me when this object has a value.
     Subscribe {
         /// The object.

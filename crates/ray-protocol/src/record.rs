@@ -178,11 +178,9 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             Ok(Record::Function(function, reader.0))
         }
         kind::RECALL => Ok(Record::Recall),
-        kind::CANCEL => Ok(Record::Cancel {
-            seq: reader.u64()?,
-            force: flags & flag::FORCE != 0,
-            recursive: flags & flag::RECURSIVE != 0,
-        }),
+        kind::CANCEL => {
+            Ok(Record::Cancel { seq: reader.u64()?, force: flags & flag::FORCE != 0, recursive: flags & flag::RECURSIVE != 0 })
+        }
         kind::PART => Ok(Record::Part(reader.0, flags & flag::MORE != 0)),
         _ => Err(RecordError("unknown kind")),
     }

@@ -4,8 +4,6 @@ use crate::ids::{ClientId, NodeId, ObjectId, SegmentId};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-
-
 /// Where a stored object's bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Location {

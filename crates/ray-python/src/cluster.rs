@@ -48,9 +48,9 @@ pub(crate) fn start_cluster(
         owner_pid: std::process::id() as i32,
         fail_unschedulable,
     };
-    let running = py.detach(|| launch(&binaries.join("scheduler"), start)).map_err(|error| {
-        PyRuntimeError::new_err(format!("The cluster could not be started: {error}"))
-    })?;
+    let running = py
+        .detach(|| launch(&binaries.join("scheduler"), start))
+        .map_err(|error| PyRuntimeError::new_err(format!("The cluster could not be started: {error}")))?;
     let path = running.session.as_ref().map(|session| session.path().to_owned()).unwrap_or_default();
     *RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(running);
     Ok(path)

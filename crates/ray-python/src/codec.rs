@@ -48,7 +48,11 @@ pub(crate) struct Encoded<'py> {
 enum Shape<'py> {
     Inline(Vec<u8>),
     /// A pickle and the buffers it left out; their lengths.
-    Parts { head: Vec<u8>, buffers: Vec<(Bound<'py, PyAny>, u64)>, total: u64 },
+    Parts {
+        head: Vec<u8>,
+        buffers: Vec<(Bound<'py, PyAny>, u64)>,
+        total: u64,
+    },
 }
 
 /// Appends `value` to `out` if it is one of the plain ones; false when it needs pickle.

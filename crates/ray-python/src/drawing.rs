@@ -37,7 +37,11 @@ pub(crate) fn draw_graph<'py>(
             .collect(),
         objects: objects
             .into_iter()
-            .map(|(id, is_put, creator)| ObjectNode { id, kind: if is_put { ObjectKind::Put } else { ObjectKind::TaskOutput }, creator })
+            .map(|(id, is_put, creator)| ObjectNode {
+                id,
+                kind: if is_put { ObjectKind::Put } else { ObjectKind::TaskOutput },
+                creator,
+            })
             .collect(),
         omitted_note: note,
     };

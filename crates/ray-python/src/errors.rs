@@ -22,20 +22,16 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
     let build = || -> PyResult<PyErr> {
         let exceptions = py.import("ray.exceptions")?;
         Ok(match Failure::from_bytes(bytes) {
-            Failure::Raised(pickled) => {
-                PyErr::from_value(exceptions.getattr("load_error")?.call1((PyBytes::new(py, &pickled),))?)
-            }
+            Failure::Raised(pickled) => PyErr::from_value(exceptions.getattr("load_error")?.call1((PyBytes::new(py, &pickled),))?),
             Failure::WorkerCrashed { function, exit, attempts } => {
                 let details = exit_details(py, &exit)?;
                 details.set_item("function_name", function)?;
                 details.set_item("attempts", attempts)?;
                 PyErr::from_value(exceptions.getattr("WorkerCrashedError")?.call((note(&exit),), Some(&details))?)
             }
-            Failure::OwnerDied { object, exit } => exception(
-                py,
-                "OwnerDiedError",
-                &format!("{object}: {} before the object existed. {}", describe(&exit), exit.note),
-            ),
+            Failure::OwnerDied { object, exit } => {
+                exception(py, "OwnerDiedError", &format!("{object}: {} before the object existed. {}", describe(&exit), exit.note))
+            }
             Failure::Cancelled { function } => {
                 let text = format!("Task {function} was cancelled.");
                 PyErr::from_value(exceptions.getattr("TaskCancelledError")?.call1((py.None(), text))?)

@@ -34,8 +34,8 @@ mod _core {
     use super::objects::{cancel, get, is_ready, put, wait, watch};
     #[pymodule_export]
     use super::session::{
-        Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, graph, identity, is_connected, key_value,
-        next_notices, running_task, store_stats,
+        Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, graph, identity, is_connected,
+        key_value, next_notices, running_task, store_stats,
     };
     #[pymodule_export]
     use super::zygote::Zygote;

@@ -173,8 +173,9 @@ impl ObjectRef {
 
     fn __hash__(&self) -> u64 {
         // Finalised so that neighbouring numbers do not fall into neighbouring slots of a dict.
-        let mixed = (self.id.task.seq ^ u64::from(self.id.task.client.0).rotate_left(40) ^ u64::from(self.id.index).rotate_left(20))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed =
+            (self.id.task.seq ^ u64::from(self.id.task.client.0).rotate_left(40) ^ u64::from(self.id.index).rotate_left(20))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ mixed >> 32
     }
 
@@ -233,8 +234,9 @@ pub(crate) fn rebuild_reference(id: (u32, u64, u32, u64), declared: Option<Py<Py
     if cluster == 0 {
         return Ok(ObjectRef { id, client: None, cluster, declared });
     }
-    let client = session::current_if_any()
-        .ok_or_else(|| PyTypeError::new_err("An object reference can only be unpickled in a process that uses ray. Call ray.init() first."))?;
+    let client = session::current_if_any().ok_or_else(|| {
+        PyTypeError::new_err("An object reference can only be unpickled in a process that uses ray. Call ray.init() first.")
+    })?;
     if client.identity().cluster != cluster {
         return Ok(ObjectRef { id, client: None, cluster, declared });
     }

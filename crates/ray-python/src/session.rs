@@ -85,7 +85,8 @@ pub(crate) fn connect(py: Python<'_>, session: PathBuf, role: &str, spawn: u64) 
         ray_io::set_subreaper()?;
         let _ = ray_io::set_name("python");
     }
-    let client = py.detach(|| Client::connect(&session, role, &mut signal_pending)).map_err(|error| errors::connection(py, &error))?;
+    let client =
+        py.detach(|| Client::connect(&session, role, &mut signal_pending)).map_err(|error| errors::connection(py, &error))?;
     FORKED.store(false, Ordering::Relaxed);
     *CURRENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(client);
     Ok(())
@@ -282,7 +283,15 @@ pub(crate) fn graph(py: Python<'_>) -> PyResult<(Bound<'_, PyDict>, Bound<'_, Py
                 for row in tasks {
                     let inputs: Vec<_> = row.inputs.into_iter().map(object).collect();
                     let state = format!("{:?}", row.state).to_lowercase();
-                    rows.append((task(row.task), row.function.0, row.parent.map(task), row.returns, inputs, state, row.run_time_us))?;
+                    rows.append((
+                        task(row.task),
+                        row.function.0,
+                        row.parent.map(task),
+                        row.returns,
+                        inputs,
+                        state,
+                        row.run_time_us,
+                    ))?;
                 }
             }
             AnswerPart::Folded(counts) => {
@@ -314,6 +323,7 @@ pub(crate) fn key_value<'py>(
         other => return Err(PyRuntimeError::new_err(format!("no such operation: {other}"))),
     };
     let client = current(py)?;
-    let found = py.detach(|| client.key_value(operation, &mut signal_pending)).map_err(|end: WaitEnd| errors::wait_end(py, end, None))?;
+    let found =
+        py.detach(|| client.key_value(operation, &mut signal_pending)).map_err(|end: WaitEnd| errors::wait_end(py, end, None))?;
     Ok(found.into_iter().map(|bytes| PyBytes::new(py, &bytes)).collect())
 }

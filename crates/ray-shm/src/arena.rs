@@ -40,12 +40,8 @@ struct Range {
 impl SegmentAllocator {
     /// All of a segment of `capacity` bytes, free. A last partial cache line is never used.
     pub fn new(capacity: u64) -> Self {
-        let mut space = Self {
-            capacity: capacity - capacity % ALIGNMENT,
-            used: 0,
-            ranges: BTreeMap::new(),
-            free_by_length: BTreeSet::new(),
-        };
+        let mut space =
+            Self { capacity: capacity - capacity % ALIGNMENT, used: 0, ranges: BTreeMap::new(), free_by_length: BTreeSet::new() };
         if space.capacity > 0 {
             space.insert_free(0, space.capacity);
         }
@@ -150,11 +146,7 @@ mod tests {
 
     impl Model {
         fn largest_free(&self) -> u64 {
-            self.lines
-                .split(|&taken| taken)
-                .map(|run| run.len() as u64 * ALIGNMENT)
-                .max()
-                .unwrap_or(0)
+            self.lines.split(|&taken| taken).map(|run| run.len() as u64 * ALIGNMENT).max().unwrap_or(0)
         }
 
         /// The shortest run of free lines that fits, the first of equals.
@@ -172,9 +164,7 @@ mod tests {
         }
 
         fn mark(&mut self, offset: u64, len: u64, taken: bool) {
-            for line in &mut self.lines
-                [(offset / ALIGNMENT) as usize..((offset + len) / ALIGNMENT) as usize]
-            {
+            for line in &mut self.lines[(offset / ALIGNMENT) as usize..((offset + len) / ALIGNMENT) as usize] {
                 assert_ne!(*line, taken, "ranges overlap");
                 *line = taken;
             }
@@ -188,10 +178,7 @@ mod tests {
             let mut random = Random(seed);
             let lines = 1 + random.below(200);
             let mut space = SegmentAllocator::new(lines * ALIGNMENT + random.below(ALIGNMENT));
-            let mut model = Model {
-                lines: vec![false; lines as usize],
-                live: Vec::new(),
-            };
+            let mut model = Model { lines: vec![false; lines as usize], live: Vec::new() };
             for _ in 0..steps {
                 match random.below(8) {
                     0..=3 => {
@@ -218,10 +205,7 @@ mod tests {
                     }
                 }
                 space.validate();
-                assert_eq!(
-                    space.used(),
-                    model.live.iter().map(|&(_, len)| len).sum::<u64>()
-                );
+                assert_eq!(space.used(), model.live.iter().map(|&(_, len)| len).sum::<u64>());
                 assert_eq!(space.largest_free(), model.largest_free());
                 assert_eq!(space.is_empty(), model.live.is_empty());
             }
@@ -239,10 +223,7 @@ mod tests {
         space.validate();
 
         let mut nothing = SegmentAllocator::new(63);
-        assert_eq!(
-            (nothing.capacity(), nothing.allocate(0), nothing.free(0)),
-            (0, None, None)
-        );
+        assert_eq!((nothing.capacity(), nothing.allocate(0), nothing.free(0)), (0, None, None));
         nothing.validate();
 
         assert_eq!(SegmentAllocator::new(u64::MAX).allocate(u64::MAX), None);

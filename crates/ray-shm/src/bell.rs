@@ -116,10 +116,7 @@ impl Bell {
     /// Two new eventfds, silent.
     pub fn create() -> io::Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self {
-            main: eventfd(0, flags)?,
-            io: eventfd(0, flags)?,
-        })
+        Ok(Self { main: eventfd(0, flags)?, io: eventfd(0, flags)? })
     }
 
     /// What the main thread polls while it says [`MAIN_SLEEPING`]; a duplicate goes to each peer.
@@ -181,18 +178,10 @@ impl PeerBell {
         let magic = page.atomic_u64(MAGIC_AT).expect(IN_PAGE).load(Relaxed);
         let version = page.atomic_u32(VERSION_AT).expect(IN_PAGE).load(Relaxed);
         if magic != MAGIC {
-            return Err(ShmError::BadHeader {
-                field: "process page magic",
-                found: magic,
-                expected: MAGIC,
-            });
+            return Err(ShmError::BadHeader { field: "process page magic", found: magic, expected: MAGIC });
         }
         if version != VERSION {
-            return Err(ShmError::BadHeader {
-                field: "process page version",
-                found: version.into(),
-                expected: VERSION.into(),
-            });
+            return Err(ShmError::BadHeader { field: "process page version", found: version.into(), expected: VERSION.into() });
         }
         for bell in [&main, &io] {
             let flags = rustix::fs::fcntl_getfl(bell).map_err(ShmError::system("fcntl"))?;
@@ -207,11 +196,7 @@ impl PeerBell {
     #[inline]
     pub fn ring(&self) -> Rang {
         fence(SeqCst); // R2 above
-        let state = self
-            .page
-            .atomic_u32(SLEEP_STATE_AT)
-            .expect(IN_PAGE)
-            .load(Relaxed);
+        let state = self.page.atomic_u32(SLEEP_STATE_AT).expect(IN_PAGE).load(Relaxed);
         if state & POLLING != 0 {
             Rang::Polling
         } else if state & MAIN_SLEEPING != 0 {
@@ -247,11 +232,7 @@ impl PeerBell {
         // A live peer may be changing it; it is through in nanoseconds, and if it is stopped midway the sequence reads 0 both times.
         for _ in 0..100 {
             let before = running_seq.load(Acquire);
-            let slot = self
-                .page
-                .atomic_u64(RUNNING_SLOT_AT)
-                .expect(IN_PAGE)
-                .load(Relaxed);
+            let slot = self.page.atomic_u64(RUNNING_SLOT_AT).expect(IN_PAGE).load(Relaxed);
             fence(Acquire); // pairs with the Release fence in `set_running`
             if running_seq.load(Relaxed) == before {
                 return if before == 0 { (0, 0) } else { (before, slot) };
@@ -311,17 +292,11 @@ mod tests {
 
         page.set(IO_SLEEPING);
         assert_eq!(peer.ring(), Rang::Io);
-        assert_eq!(
-            (bell.drain_main(), bell.drain_io(), bell.drain_io()),
-            (false, true, false)
-        );
+        assert_eq!((bell.drain_main(), bell.drain_io(), bell.drain_io()), (false, true, false));
 
         page.set(MAIN_SLEEPING);
         assert_eq!((peer.ring(), peer.ring()), (Rang::Main, Rang::Main));
-        assert_eq!(
-            (bell.drain_io(), bell.drain_main(), bell.drain_main()),
-            (false, true, false)
-        );
+        assert_eq!((bell.drain_io(), bell.drain_main(), bell.drain_main()), (false, true, false));
 
         page.set(POLLING);
         assert_eq!(peer.ring(), Rang::Polling);
@@ -384,10 +359,7 @@ mod tests {
         let refused = PeerBell::new(dup(longer.fd()), dup(bell.main_fd()), dup(bell.io_fd()));
         assert!(matches!(refused, Err(ShmError::WrongSize { .. })));
         let blocking = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        assert!(matches!(
-            PeerBell::new(dup(page.fd()), blocking, dup(bell.io_fd())),
-            Err(ShmError::BlockingBell)
-        ));
+        assert!(matches!(PeerBell::new(dup(page.fd()), blocking, dup(bell.io_fd())), Err(ShmError::BlockingBell)));
     }
 
     /// Two threads pass a token to and fro through rings, each sleeping as soon as it has nothing to do: the dance of the module's
@@ -402,11 +374,7 @@ mod tests {
         }
         impl Side {
             fn new() -> Self {
-                Self {
-                    end: ChannelEnd::create(1024).unwrap(),
-                    page: ProcessPage::create().unwrap(),
-                    bell: Bell::create().unwrap(),
-                }
+                Self { end: ChannelEnd::create(1024).unwrap(), page: ProcessPage::create().unwrap(), bell: Bell::create().unwrap() }
             }
 
             fn receive(&mut self, record: &mut Vec<u8>) {
@@ -414,15 +382,8 @@ mod tests {
                     self.page.set(MAIN_SLEEPING);
                     if !self.end.has_input() {
                         let mut fds = [PollFd::new(&self.bell.main, PollFlags::IN)];
-                        let watchdog = Timespec {
-                            tv_sec: 60,
-                            tv_nsec: 0,
-                        };
-                        assert_eq!(
-                            poll(&mut fds, Some(&watchdog)).unwrap(),
-                            1,
-                            "a wake-up was lost"
-                        );
+                        let watchdog = Timespec { tv_sec: 60, tv_nsec: 0 };
+                        assert_eq!(poll(&mut fds, Some(&watchdog)).unwrap(), 1, "a wake-up was lost");
                     }
                     self.page.clear(MAIN_SLEEPING);
                     self.bell.drain_main();
@@ -430,17 +391,9 @@ mod tests {
             }
         }
         let (mut left, mut right) = (Side::new(), Side::new());
-        left.end
-            .attach(right.end.fd().try_clone_to_owned().unwrap())
-            .unwrap();
-        right
-            .end
-            .attach(left.end.fd().try_clone_to_owned().unwrap())
-            .unwrap();
-        let (to_left, to_right) = (
-            peer_of(&left.page, &left.bell),
-            peer_of(&right.page, &right.bell),
-        );
+        left.end.attach(right.end.fd().try_clone_to_owned().unwrap()).unwrap();
+        right.end.attach(left.end.fd().try_clone_to_owned().unwrap()).unwrap();
+        let (to_left, to_right) = (peer_of(&left.page, &left.bell), peer_of(&right.page, &right.bell));
         let echo = std::thread::spawn(move || {
             let mut record = Vec::new();
             for _ in 0..ROUNDS {

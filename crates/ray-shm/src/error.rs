@@ -22,9 +22,7 @@ pub enum ShmError {
         found: u64,
     },
     /// The sender could still shrink the segment (SIGBUS for us) or let others write to it.
-    #[error(
-        "descriptor is not a segment sealed against resizing and new writers (seals {seals:#x})"
-    )]
+    #[error("descriptor is not a segment sealed against resizing and new writers (seals {seals:#x})")]
     NotSealed {
         /// The `F_SEAL_*` bits found; 0 for something that cannot have any.
         seals: u32,
@@ -70,9 +68,6 @@ pub enum ShmError {
 impl ShmError {
     /// For `map_err` after a system call.
     pub(crate) fn system(call: &'static str) -> impl FnOnce(rustix::io::Errno) -> Self {
-        move |errno| Self::System {
-            call,
-            source: errno.into(),
-        }
+        move |errno| Self::System { call, source: errno.into() }
     }
 }

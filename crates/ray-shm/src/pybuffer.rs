@@ -41,11 +41,7 @@ impl SharedBuffer {
     ///
     /// # Safety
     /// `view` is null or points to a `Py_buffer` to fill, as CPython calls the slot.
-    unsafe fn __getbuffer__(
-        slf: Bound<'_, Self>,
-        view: *mut ffi::Py_buffer,
-        flags: c_int,
-    ) -> PyResult<()> {
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         if view.is_null() {
             return Err(PyBufferError::new_err("no view to fill"));
         }
@@ -56,21 +52,9 @@ impl SharedBuffer {
         unsafe { (*view).obj = std::ptr::null_mut() };
         // SAFETY: `view` as above; the bytes stay mapped and pinned as long as the frozen object lives, to which a successful call takes a
         // reference; readonly = 1, so the pointer is not written through, and a request for PyBUF_WRITABLE fails with BufferError.
-        let status = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                bytes.as_ptr().cast_mut().cast::<c_void>(),
-                len,
-                1,
-                flags,
-            )
-        };
-        if status == 0 {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        let status =
+            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), bytes.as_ptr().cast_mut().cast::<c_void>(), len, 1, flags) };
+        if status == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }
 
@@ -98,6 +82,10 @@ pub fn copy_buffer(segment: &OwnedSegment, offset: usize, room: usize, source: &
         let bytes = unsafe { std::slice::from_raw_parts(address as *const u8, length) };
         segment.write(offset, bytes);
     };
-    if length >= RELEASE_FROM { source.py().detach(copy) } else { copy() }
+    if length >= RELEASE_FROM {
+        source.py().detach(copy)
+    } else {
+        copy()
+    }
     Ok(length)
 }

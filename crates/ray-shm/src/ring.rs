@@ -44,24 +44,14 @@ impl ChannelEnd {
     pub fn create(capacity: usize) -> io::Result<Self> {
         let capacity = capacity as u64;
         if !is_valid_capacity(capacity) {
-            let why = format!(
-                "ring capacity {capacity} is not a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}"
-            );
+            let why = format!("ring capacity {capacity} is not a power of two from {MIN_CAPACITY} to {MAX_CAPACITY}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let own = OwnedSegment::create("ray-channel", DATA + capacity as usize)?;
         own.atomic_u64(MAGIC_AT).store(MAGIC, Relaxed);
         own.atomic_u32(VERSION_AT).store(VERSION, Relaxed);
         own.atomic_u64(CAPACITY_AT).store(capacity, Relaxed);
-        Ok(Self {
-            own,
-            capacity,
-            pushed: 0,
-            pushed_seen_read: 0,
-            popped: 0,
-            incoming: None,
-            fault: None,
-        })
+        Ok(Self { own, capacity, pushed: 0, pushed_seen_read: 0, popped: 0, incoming: None, fault: None })
     }
 
     /// The descriptor to give to the peer.
@@ -81,46 +71,24 @@ impl ChannelEnd {
         }
         let segment = ReadSegment::map_up_to(fd, DATA + MAX_CAPACITY as usize)?;
         if segment.len() < DATA {
-            return Err(ShmError::WrongSize {
-                expected: DATA as u64,
-                found: segment.len() as u64,
-            });
+            return Err(ShmError::WrongSize { expected: DATA as u64, found: segment.len() as u64 });
         }
         let magic = read_u64(&segment, MAGIC_AT);
         let version = read_u32(&segment, VERSION_AT);
         let capacity = read_u64(&segment, CAPACITY_AT);
         if magic != MAGIC {
-            return Err(ShmError::BadHeader {
-                field: "channel magic",
-                found: magic,
-                expected: MAGIC,
-            });
+            return Err(ShmError::BadHeader { field: "channel magic", found: magic, expected: MAGIC });
         }
         if version != VERSION {
-            return Err(ShmError::BadHeader {
-                field: "channel version",
-                found: version.into(),
-                expected: VERSION.into(),
-            });
+            return Err(ShmError::BadHeader { field: "channel version", found: version.into(), expected: VERSION.into() });
         }
         if !is_valid_capacity(capacity) {
-            return Err(ShmError::BadHeader {
-                field: "channel capacity",
-                found: capacity,
-                expected: MAX_CAPACITY,
-            });
+            return Err(ShmError::BadHeader { field: "channel capacity", found: capacity, expected: MAX_CAPACITY });
         }
         if segment.len() as u64 != DATA as u64 + capacity {
-            return Err(ShmError::WrongSize {
-                expected: DATA as u64 + capacity,
-                found: segment.len() as u64,
-            });
+            return Err(ShmError::WrongSize { expected: DATA as u64 + capacity, found: segment.len() as u64 });
         }
-        self.incoming = Some(Incoming {
-            segment,
-            capacity,
-            seen_write: 0,
-        });
+        self.incoming = Some(Incoming { segment, capacity, seen_write: 0 });
         Ok(())
     }
 
@@ -139,14 +107,8 @@ impl ChannelEnd {
     /// Panics for a record longer than [`ChannelEnd::max_record`]. Waking the peer is the caller's next step.
     #[inline]
     pub fn try_push(&mut self, parts: &[&[u8]]) -> bool {
-        let len = parts
-            .iter()
-            .fold(0, |sum: usize, part| sum.saturating_add(part.len()));
-        assert!(
-            len <= self.max_record(),
-            "a record of {len} bytes in a ring of {}",
-            self.capacity
-        );
+        let len = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        assert!(len <= self.max_record(), "a record of {len} bytes in a ring of {}", self.capacity);
         let size = record_size(len as u64);
         if size > self.capacity - (self.pushed - self.pushed_seen_read) {
             self.look_at_read_index();
@@ -155,9 +117,7 @@ impl ChannelEnd {
             }
         }
         let mut position = self.pushed;
-        self.own
-            .atomic_u32(data_at(position, self.capacity))
-            .store((len as u32).to_le(), Relaxed);
+        self.own.atomic_u32(data_at(position, self.capacity)).store((len as u32).to_le(), Relaxed);
         position += LENGTH_SIZE;
         for part in parts {
             self.copy_in(position, part);
@@ -165,9 +125,7 @@ impl ChannelEnd {
         }
         self.pushed += size;
         // Pairs with the Acquire load in `pop`: who sees the index sees the bytes.
-        self.own
-            .atomic_u64(WRITE_INDEX_AT)
-            .store(self.pushed, Release);
+        self.own.atomic_u64(WRITE_INDEX_AT).store(self.pushed, Release);
         true
     }
 
@@ -190,11 +148,7 @@ impl ChannelEnd {
         };
         if incoming.seen_write == self.popped {
             // Pairs with the Release store in `try_push`.
-            let write = incoming
-                .segment
-                .atomic_u64(WRITE_INDEX_AT)
-                .expect(HEADER_CHECKED)
-                .load(Acquire);
+            let write = incoming.segment.atomic_u64(WRITE_INDEX_AT).expect(HEADER_CHECKED).load(Acquire);
             if write == self.popped {
                 return Ok(false);
             }
@@ -205,13 +159,7 @@ impl ChannelEnd {
         }
         let capacity = incoming.capacity;
         let length_at = data_at(self.popped, capacity);
-        let len = u32::from_le(
-            incoming
-                .segment
-                .atomic_u32(length_at)
-                .expect(HEADER_CHECKED)
-                .load(Relaxed),
-        );
+        let len = u32::from_le(incoming.segment.atomic_u32(length_at).expect(HEADER_CHECKED).load(Relaxed));
         let size = match check_record(len.into(), incoming.seen_write - self.popped, capacity) {
             Ok(size) => size,
             Err(fault) => return Err(self.fail(fault)),
@@ -225,9 +173,7 @@ impl ChannelEnd {
         debug_assert!(copied, "{HEADER_CHECKED}");
         self.popped += size;
         // Pairs with the Acquire load in `fresh_read_index`: the peer overwrites these bytes only after our copy of them.
-        self.own
-            .atomic_u64(READ_INDEX_AT)
-            .store(self.popped, Release);
+        self.own.atomic_u64(READ_INDEX_AT).store(self.popped, Release);
         Ok(true)
     }
 
@@ -239,12 +185,7 @@ impl ChannelEnd {
         };
         self.fault.is_some()
             || incoming.seen_write != self.popped
-            || incoming
-                .segment
-                .atomic_u64(WRITE_INDEX_AT)
-                .expect(HEADER_CHECKED)
-                .load(Acquire)
-                != self.popped
+            || incoming.segment.atomic_u64(WRITE_INDEX_AT).expect(HEADER_CHECKED).load(Acquire) != self.popped
     }
 
     /// Copies one part of a record into the ring, in two pieces where it wraps. `try_push` has made sure that there is room.
@@ -272,11 +213,7 @@ impl ChannelEnd {
             return Ok(0);
         };
         // Pairs with the Release store in `pop`.
-        let read = incoming
-            .segment
-            .atomic_u64(READ_INDEX_AT)
-            .expect(HEADER_CHECKED)
-            .load(Acquire);
+        let read = incoming.segment.atomic_u64(READ_INDEX_AT).expect(HEADER_CHECKED).load(Acquire);
         check_read_index(read, self.pushed_seen_read, self.pushed)?;
         Ok(read)
     }
@@ -297,18 +234,8 @@ struct Fault {
 }
 
 impl From<Fault> for ShmError {
-    fn from(
-        Fault {
-            field,
-            found,
-            bound,
-        }: Fault,
-    ) -> Self {
-        Self::CorruptRing {
-            field,
-            found,
-            bound,
-        }
+    fn from(Fault { field, found, bound }: Fault) -> Self {
+        Self::CorruptRing { field, found, bound }
     }
 }
 
@@ -318,11 +245,7 @@ impl From<Fault> for ShmError {
 fn check_write_index(write: u64, popped: u64, capacity: u64) -> Result<(), Fault> {
     let ahead = write.wrapping_sub(popped);
     if ahead > capacity || !write.is_multiple_of(RECORD_ALIGNMENT) {
-        return Err(Fault {
-            field: "write index",
-            found: write,
-            bound: popped.wrapping_add(capacity),
-        });
+        return Err(Fault { field: "write index", found: write, bound: popped.wrapping_add(capacity) });
     }
     Ok(())
 }
@@ -331,11 +254,7 @@ fn check_write_index(write: u64, popped: u64, capacity: u64) -> Result<(), Fault
 #[inline]
 fn check_read_index(read: u64, seen: u64, pushed: u64) -> Result<(), Fault> {
     if read < seen || read > pushed || !read.is_multiple_of(RECORD_ALIGNMENT) {
-        return Err(Fault {
-            field: "read index",
-            found: read,
-            bound: pushed,
-        });
+        return Err(Fault { field: "read index", found: read, bound: pushed });
     }
     Ok(())
 }
@@ -346,11 +265,7 @@ fn check_record(len: u64, available: u64, capacity: u64) -> Result<u64, Fault> {
     let bound = max_record(capacity).min(available.saturating_sub(LENGTH_SIZE));
     let size = record_size(len);
     if len > bound || size > available {
-        return Err(Fault {
-            field: "record length",
-            found: len,
-            bound,
-        });
+        return Err(Fault { field: "record length", found: len, bound });
     }
     Ok(size)
 }
@@ -377,17 +292,11 @@ fn is_valid_capacity(capacity: u64) -> bool {
 }
 
 fn read_u64(segment: &ReadSegment, offset: usize) -> u64 {
-    segment
-        .atomic_u64(offset)
-        .expect(HEADER_CHECKED)
-        .load(Relaxed)
+    segment.atomic_u64(offset).expect(HEADER_CHECKED).load(Relaxed)
 }
 
 fn read_u32(segment: &ReadSegment, offset: usize) -> u32 {
-    segment
-        .atomic_u32(offset)
-        .expect(HEADER_CHECKED)
-        .load(Relaxed)
+    segment.atomic_u32(offset).expect(HEADER_CHECKED).load(Relaxed)
 }
 
 /// The smallest ring: anything smaller wastes most of its first page.
@@ -411,13 +320,8 @@ const HEADER_CHECKED: &str = "`attach` checked that header and data lie in the s
 const _: () = assert!(CAPACITY_AT + 8 <= 128 && WRITE_INDEX_AT >= 128);
 const _: () = assert!(READ_INDEX_AT - WRITE_INDEX_AT >= 128 && DATA - READ_INDEX_AT >= 128);
 // A length word starts aligned and never wraps; a record of the greatest length fits into an empty ring.
-const _: () = assert!(
-    (DATA as u64).is_multiple_of(RECORD_ALIGNMENT) && MIN_CAPACITY.is_multiple_of(RECORD_ALIGNMENT)
-);
-const _: () = assert!(
-    MIN_CAPACITY / 4 + LENGTH_SIZE + RECORD_ALIGNMENT <= MIN_CAPACITY
-        && MAX_CAPACITY / 4 <= u32::MAX as u64
-);
+const _: () = assert!((DATA as u64).is_multiple_of(RECORD_ALIGNMENT) && MIN_CAPACITY.is_multiple_of(RECORD_ALIGNMENT));
+const _: () = assert!(MIN_CAPACITY / 4 + LENGTH_SIZE + RECORD_ALIGNMENT <= MIN_CAPACITY && MAX_CAPACITY / 4 <= u32::MAX as u64);
 
 #[cfg(test)]
 mod tests {
@@ -428,15 +332,9 @@ mod tests {
     use crate::testing::Random;
 
     fn pair(left: usize, right: usize) -> (ChannelEnd, ChannelEnd) {
-        let (mut left, mut right) = (
-            ChannelEnd::create(left).unwrap(),
-            ChannelEnd::create(right).unwrap(),
-        );
-        left.attach(right.fd().try_clone_to_owned().unwrap())
-            .unwrap();
-        right
-            .attach(left.fd().try_clone_to_owned().unwrap())
-            .unwrap();
+        let (mut left, mut right) = (ChannelEnd::create(left).unwrap(), ChannelEnd::create(right).unwrap());
+        left.attach(right.fd().try_clone_to_owned().unwrap()).unwrap();
+        right.attach(left.fd().try_clone_to_owned().unwrap()).unwrap();
         (left, right)
     }
 
@@ -485,11 +383,8 @@ mod tests {
         assert!(!left.pop(&mut Vec::new()).unwrap());
 
         let mut right = ChannelEnd::create(1024).unwrap();
-        right
-            .attach(left.fd().try_clone_to_owned().unwrap())
-            .unwrap();
-        left.attach(right.fd().try_clone_to_owned().unwrap())
-            .unwrap();
+        right.attach(left.fd().try_clone_to_owned().unwrap()).unwrap();
+        left.attach(right.fd().try_clone_to_owned().unwrap()).unwrap();
         let mut record = Vec::new();
         assert!(right.pop(&mut record).unwrap());
         assert_eq!(left.free_space(), 64);
@@ -513,18 +408,9 @@ mod tests {
             let mut record = Vec::new();
             for _ in 0..5_000 {
                 if random.below(2) == 0 {
-                    let max = if random.below(4) == 0 {
-                        left.max_record() as u64
-                    } else {
-                        40
-                    };
-                    let bytes: Vec<u8> = (0..random.below(max + 1))
-                        .map(|_| random.next() as u8)
-                        .collect();
-                    let (cut, size) = (
-                        random.below(bytes.len() as u64 + 1) as usize,
-                        record_size(bytes.len() as u64) as usize,
-                    );
+                    let max = if random.below(4) == 0 { left.max_record() as u64 } else { 40 };
+                    let bytes: Vec<u8> = (0..random.below(max + 1)).map(|_| random.next() as u8).collect();
+                    let (cut, size) = (random.below(bytes.len() as u64 + 1) as usize, record_size(bytes.len() as u64) as usize);
                     assert_eq!(left.free_space(), capacity - in_ring);
                     let fits = left.try_push(&[&bytes[..cut], &bytes[cut..]]);
                     assert_eq!(fits, size <= capacity - in_ring, "seed {seed}");
@@ -535,14 +421,8 @@ mod tests {
                 } else {
                     assert_eq!(right.has_input(), !model.is_empty());
                     assert_eq!(right.pop(&mut record).unwrap(), !model.is_empty());
-                    assert_eq!(
-                        record,
-                        model.front().map_or(&[][..], |bytes| bytes),
-                        "seed {seed}"
-                    );
-                    in_ring -= model
-                        .pop_front()
-                        .map_or(0, |bytes| record_size(bytes.len() as u64) as usize);
+                    assert_eq!(record, model.front().map_or(&[][..], |bytes| bytes), "seed {seed}");
+                    in_ring -= model.pop_front().map_or(0, |bytes| record_size(bytes.len() as u64) as usize);
                 }
             }
             assert!(left.pushed > 10 * capacity as u64);
@@ -557,10 +437,7 @@ mod tests {
             let (mut outgoing, mut incoming) = (Random(outgoing_seed), Random(incoming_seed));
             let make = |random: &mut Random| {
                 let len = random.below(200);
-                (
-                    random.next().to_le_bytes(),
-                    vec![random.next() as u8; len as usize],
-                )
+                (random.next().to_le_bytes(), vec![random.next() as u8; len as usize])
             };
             let (mut sent, mut received) = (0, 0);
             let mut waiting = None;
@@ -599,10 +476,7 @@ mod tests {
         let good = impostor(4096, DATA + 4096);
         attached_to(&good).unwrap();
         let mut end = attached_to(&good).unwrap();
-        assert!(matches!(
-            end.attach(good.fd().try_clone_to_owned().unwrap()),
-            Err(ShmError::AlreadyAttached)
-        ));
+        assert!(matches!(end.attach(good.fd().try_clone_to_owned().unwrap()), Err(ShmError::AlreadyAttached)));
 
         let bad_magic = impostor(4096, DATA + 4096);
         bad_magic.atomic_u64(MAGIC_AT).store(1, Relaxed);
@@ -612,38 +486,16 @@ mod tests {
             assert!(matches!(attached_to(&bad), Err(ShmError::BadHeader { .. })));
         }
         for capacity in [0, 1, 512, 1000, 4095, 128 << 20, 1 << 63, u64::MAX] {
-            assert!(
-                matches!(
-                    attached_to(&impostor(capacity, DATA + 4096)),
-                    Err(ShmError::BadHeader { .. })
-                ),
-                "{capacity}"
-            );
+            assert!(matches!(attached_to(&impostor(capacity, DATA + 4096)), Err(ShmError::BadHeader { .. })), "{capacity}");
         }
-        for (capacity, segment_len) in [
-            (2048, DATA + 4096),
-            (8192, DATA + 4096),
-            (1024, 4096),
-            (1024, 8),
-            (1024, DATA - 1),
-            (1024, 128 << 20),
-        ] {
+        for (capacity, segment_len) in
+            [(2048, DATA + 4096), (8192, DATA + 4096), (1024, 4096), (1024, 8), (1024, DATA - 1), (1024, 128 << 20)]
+        {
             let segment = OwnedSegment::create("impostor", segment_len).unwrap();
             if segment_len > 24 {
-                segment.write(
-                    0,
-                    &[
-                        &MAGIC.to_le_bytes()[..],
-                        &[1, 0, 0, 0, 0, 0, 0, 0],
-                        &u64::to_le_bytes(capacity),
-                    ]
-                    .concat(),
-                );
+                segment.write(0, &[&MAGIC.to_le_bytes()[..], &[1, 0, 0, 0, 0, 0, 0, 0], &u64::to_le_bytes(capacity)].concat());
             }
-            assert!(
-                matches!(attached_to(&segment), Err(ShmError::WrongSize { .. })),
-                "{capacity} {segment_len}"
-            );
+            assert!(matches!(attached_to(&segment), Err(ShmError::WrongSize { .. })), "{capacity} {segment_len}");
         }
         for capacity in [0, 512, 1025, 128 << 20, usize::MAX] {
             assert!(ChannelEnd::create(capacity).is_err());
@@ -668,10 +520,7 @@ mod tests {
             mad.atomic_u32(DATA).store(len, Relaxed);
             mad.atomic_u64(WRITE_INDEX_AT).store(write, Relaxed);
             assert!(end.has_input());
-            assert!(
-                matches!(end.pop(&mut Vec::new()), Err(ShmError::CorruptRing { .. })),
-                "{write} {len}"
-            );
+            assert!(matches!(end.pop(&mut Vec::new()), Err(ShmError::CorruptRing { .. })), "{write} {len}");
             mad.atomic_u64(WRITE_INDEX_AT).store(0, Relaxed);
             assert!(end.pop(&mut Vec::new()).is_err());
         }
@@ -685,13 +534,7 @@ mod tests {
             assert_eq!(end.free_space(), free);
             assert!(!end.try_push(&[&[7; 96]]), "{read}");
             assert!(end.has_input());
-            assert!(matches!(
-                end.pop(&mut Vec::new()),
-                Err(ShmError::CorruptRing {
-                    field: "read index",
-                    ..
-                })
-            ));
+            assert!(matches!(end.pop(&mut Vec::new()), Err(ShmError::CorruptRing { field: "read index", .. })));
         }
     }
 
@@ -705,32 +548,16 @@ mod tests {
         let mad = impostor(1024, DATA + 1024);
         let mut end = attached_to(&mad).unwrap();
         for _ in 0..100_000 {
-            let near = |value: u64, random: &mut Random| {
-                value.wrapping_add(random.below(64) * 8).wrapping_sub(64)
-            };
+            let near = |value: u64, random: &mut Random| value.wrapping_add(random.below(64) * 8).wrapping_sub(64);
             match random.below(12) {
-                0..=3 => mad
-                    .atomic_u64(WRITE_INDEX_AT)
-                    .store(near(end.popped, &mut random), Relaxed),
-                4..=5 => mad
-                    .atomic_u64(READ_INDEX_AT)
-                    .store(near(end.pushed.saturating_sub(400), &mut random), Relaxed),
-                6 => mad
-                    .atomic_u64(if random.below(2) == 0 {
-                        WRITE_INDEX_AT
-                    } else {
-                        READ_INDEX_AT
-                    })
-                    .store(random.next(), Relaxed),
-                7..=9 => mad
-                    .atomic_u32(data_at(end.popped, 1024))
-                    .store(random.below(300) as u32, Relaxed),
-                10 => mad
-                    .atomic_u32(DATA + 4 * random.below(256) as usize)
-                    .store(random.next() as u32, Relaxed),
-                _ => mad
-                    .atomic_u64(8 * random.below(DATA as u64 / 8) as usize)
-                    .store(random.next(), Relaxed),
+                0..=3 => mad.atomic_u64(WRITE_INDEX_AT).store(near(end.popped, &mut random), Relaxed),
+                4..=5 => mad.atomic_u64(READ_INDEX_AT).store(near(end.pushed.saturating_sub(400), &mut random), Relaxed),
+                6 => {
+                    mad.atomic_u64(if random.below(2) == 0 { WRITE_INDEX_AT } else { READ_INDEX_AT }).store(random.next(), Relaxed)
+                }
+                7..=9 => mad.atomic_u32(data_at(end.popped, 1024)).store(random.below(300) as u32, Relaxed),
+                10 => mad.atomic_u32(DATA + 4 * random.below(256) as usize).store(random.next() as u32, Relaxed),
+                _ => mad.atomic_u64(8 * random.below(DATA as u64 / 8) as usize).store(random.next(), Relaxed),
             }
             end.has_input();
             assert!(end.free_space() <= 1024);
@@ -757,10 +584,7 @@ mod tests {
                 }
             }
         }
-        assert!(
-            records > 1_000 && faults > 1_000,
-            "{records} records, {faults} faults: the mutations miss one side"
-        );
+        assert!(records > 1_000 && faults > 1_000, "{records} records, {faults} faults: the mutations miss one side");
     }
 
     #[test]
@@ -815,11 +639,7 @@ mod tests {
             popping += middle.elapsed().as_secs_f64();
         }
         let per = 1e9 / f64::from(ROUNDS);
-        println!(
-            "one thread, batches of 500: push {:.1} ns, pop {:.1} ns",
-            pushing * per,
-            popping * per
-        );
+        println!("one thread, batches of 500: push {:.1} ns, pop {:.1} ns", pushing * per, popping * per);
 
         let start = Instant::now();
         let reader = std::thread::spawn(move || {
@@ -835,9 +655,6 @@ mod tests {
             }
         }
         reader.join().unwrap();
-        println!(
-            "two threads, pipelined: {:.1} ns per record",
-            start.elapsed().as_secs_f64() * per
-        );
+        println!("two threads, pipelined: {:.1} ns per record", start.elapsed().as_secs_f64() * per);
     }
 }

@@ -37,22 +37,14 @@ impl OwnedSegment {
     /// the budget is counted before this call.
     pub fn create(name: &str, len: usize) -> io::Result<Self> {
         if len == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a segment cannot be empty",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a segment cannot be empty"));
         }
         let fd = create_memfd(name)?;
         rustix::fs::ftruncate(&fd, len as u64)?;
         // Before the seals: F_SEAL_FUTURE_WRITE spares the mappings that exist, and only those.
         let map = Mapping::new(fd.as_fd(), len, ProtFlags::READ | ProtFlags::WRITE)?;
-        rustix::fs::fcntl_add_seals(
-            &fd,
-            SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL,
-        )?;
-        let reader = Arc::new(ReadSegment {
-            map: Mapping::new(fd.as_fd(), len, ProtFlags::READ)?,
-        });
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL)?;
+        let reader = Arc::new(ReadSegment { map: Mapping::new(fd.as_fd(), len, ProtFlags::READ)? });
         Ok(Self { map, reader, fd })
     }
 
@@ -96,11 +88,7 @@ impl OwnedSegment {
         let start = range.start - range.start % rustix::param::page_size();
         // SAFETY: the range lies in the mapping (its last page is mapped whole), and this advice changes no contents.
         let _ = unsafe {
-            rustix::mm::madvise(
-                self.map.base.as_ptr().add(start).cast(),
-                range.end.max(start) - start,
-                Advice::LinuxPopulateWrite,
-            )
+            rustix::mm::madvise(self.map.base.as_ptr().add(start).cast(), range.end.max(start) - start, Advice::LinuxPopulateWrite)
         };
     }
 
@@ -113,17 +101,13 @@ impl OwnedSegment {
     /// [`OwnedSegment::write`].
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
-        self.map
-            .atomic_u32(offset)
-            .expect("an aligned offset inside the segment")
+        self.map.atomic_u32(offset).expect("an aligned offset inside the segment")
     }
 
     /// The eight bytes at `offset` as an atomic; see [`OwnedSegment::atomic_u32`].
     #[inline]
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
-        self.map
-            .atomic_u64(offset)
-            .expect("an aligned offset inside the segment")
+        self.map.atomic_u64(offset).expect("an aligned offset inside the segment")
     }
 }
 
@@ -139,13 +123,9 @@ impl ReadSegment {
     pub fn map(fd: OwnedFd, expected_len: usize) -> Result<Arc<Self>, ShmError> {
         let len = sealed_len(&fd)?;
         if len != expected_len as u64 {
-            return Err(ShmError::WrongSize {
-                expected: expected_len as u64,
-                found: len,
-            });
+            return Err(ShmError::WrongSize { expected: expected_len as u64, found: len });
         }
-        let map = Mapping::new(fd.as_fd(), expected_len, ProtFlags::READ)
-            .map_err(ShmError::system("mmap"))?;
+        let map = Mapping::new(fd.as_fd(), expected_len, ProtFlags::READ).map_err(ShmError::system("mmap"))?;
         Ok(Arc::new(Self { map }))
     }
 
@@ -154,10 +134,7 @@ impl ReadSegment {
         let len = sealed_len(&fd)?;
         match usize::try_from(len) {
             Ok(expected) if expected <= max_len => Self::map(fd, expected),
-            _ => Err(ShmError::WrongSize {
-                expected: max_len as u64,
-                found: len,
-            }),
+            _ => Err(ShmError::WrongSize { expected: max_len as u64, found: len }),
         }
     }
 
@@ -170,23 +147,12 @@ impl ReadSegment {
 
     /// A sealed object's bytes. Offset and length may come straight from a message.
     pub fn slice(self: &Arc<Self>, offset: u64, len: u64) -> Result<SharedSlice, ShmError> {
-        let fits = offset
-            .checked_add(len)
-            .is_some_and(|end| end <= self.map.len as u64);
+        let fits = offset.checked_add(len).is_some_and(|end| end <= self.map.len as u64);
         if !fits {
-            return Err(ShmError::OutOfBounds {
-                offset,
-                len,
-                segment_len: self.map.len as u64,
-            });
+            return Err(ShmError::OutOfBounds { offset, len, segment_len: self.map.len as u64 });
         }
         // No truncation: both are at most the length of the mapping.
-        Ok(SharedSlice {
-            pin: None,
-            segment: self.clone(),
-            offset: offset as usize,
-            len: len as usize,
-        })
+        Ok(SharedSlice { pin: None, segment: self.clone(), offset: offset as usize, len: len as usize })
     }
 
     /// The four bytes at `offset` as an atomic; `None` if outside or misaligned. For loads only, Relaxed or Acquire: the memory is mapped
@@ -237,10 +203,7 @@ pub struct SharedSlice {
 impl SharedSlice {
     /// Attaches what keeps the object from being evicted; it is dropped with the last clone or subslice of this slice. Replaces an earlier pin.
     pub fn with_pin(self, pin: Arc<dyn Any + Send + Sync>) -> Self {
-        Self {
-            pin: Some(pin),
-            ..self
-        }
+        Self { pin: Some(pin), ..self }
     }
 
     /// The bytes, in place.
@@ -271,11 +234,7 @@ impl SharedSlice {
     /// A part of it, with the same pin; `None` if it does not lie inside.
     pub fn subslice(&self, offset: usize, len: usize) -> Option<SharedSlice> {
         let inside = offset.checked_add(len)? <= self.len;
-        inside.then(|| Self {
-            offset: self.offset + offset,
-            len,
-            ..self.clone()
-        })
+        inside.then(|| Self { offset: self.offset + offset, len, ..self.clone() })
     }
 }
 
@@ -294,13 +253,11 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     fn new(fd: BorrowedFd<'_>, len: usize, protection: ProtFlags) -> rustix::io::Result<Self> {
         // SAFETY: without MAP_FIXED the kernel chooses a range nobody uses.
-        let base =
-            unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0)? };
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0)? };
         // User data, and much of it, has no place in a core dump. Best effort.
         // SAFETY: exactly the range just mapped; this advice changes no contents.
         let _ = unsafe { rustix::mm::madvise(base, len, Advice::LinuxDontDump) };
-        let base =
-            NonNull::new(base.cast()).expect("mmap without MAP_FIXED never returns address zero");
+        let base = NonNull::new(base.cast()).expect("mmap without MAP_FIXED never returns address zero");
         Ok(Self { base, len })
     }
 
@@ -318,10 +275,7 @@ impl Mapping {
     fn at_or_panic(&self, offset: usize, len: usize) -> *mut u8 {
         match self.at(offset, len) {
             Some(address) => address,
-            None => panic!(
-                "{len} bytes at {offset} do not lie in a segment of {} bytes",
-                self.len
-            ),
+            None => panic!("{len} bytes at {offset} do not lie in a segment of {} bytes", self.len),
         }
     }
 
@@ -330,18 +284,14 @@ impl Mapping {
         let address = self.at(offset, size_of::<AtomicU32>())?;
         // SAFETY: inside the mapping, which outlives the borrow; aligned, because the base is page-aligned and the offset is checked; any
         // bits are a valid integer; other processes' accesses are atomic or fall under "any value, at any time".
-        offset
-            .is_multiple_of(4)
-            .then(|| unsafe { &*address.cast::<AtomicU32>() })
+        offset.is_multiple_of(4).then(|| unsafe { &*address.cast::<AtomicU32>() })
     }
 
     #[inline]
     fn atomic_u64(&self, offset: usize) -> Option<&AtomicU64> {
         let address = self.at(offset, size_of::<AtomicU64>())?;
         // SAFETY: as in `atomic_u32`.
-        offset
-            .is_multiple_of(8)
-            .then(|| unsafe { &*address.cast::<AtomicU64>() })
+        offset.is_multiple_of(8).then(|| unsafe { &*address.cast::<AtomicU64>() })
     }
 }
 
@@ -368,9 +318,7 @@ fn sealed_len(fd: &OwnedFd) -> Result<u64, ShmError> {
     let seals = rustix::fs::fcntl_get_seals(fd).unwrap_or(SealFlags::empty());
     let resizable = !seals.contains(SealFlags::SHRINK | SealFlags::GROW);
     if resizable || !seals.intersects(SealFlags::FUTURE_WRITE | SealFlags::WRITE) {
-        return Err(ShmError::NotSealed {
-            seals: seals.bits(),
-        });
+        return Err(ShmError::NotSealed { seals: seals.bits() });
     }
     let stat = rustix::fs::fstat(fd).map_err(ShmError::system("fstat"))?;
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
@@ -394,16 +342,10 @@ unsafe fn copy_streaming(from: *const u8, to: *mut u8, len: usize) {
     // 16-byte aligned since `to + head` is 64-byte aligned. The sfence makes them ordinary stores again for whatever release follows.
     unsafe {
         ptr::copy_nonoverlapping(from, to, head);
-        let (mut source, mut target) = (
-            from.add(head).cast::<__m128i>(),
-            to.add(head).cast::<__m128i>(),
-        );
+        let (mut source, mut target) = (from.add(head).cast::<__m128i>(), to.add(head).cast::<__m128i>());
         for _ in 0..lines {
             let (a, b) = (_mm_loadu_si128(source), _mm_loadu_si128(source.add(1)));
-            let (c, d) = (
-                _mm_loadu_si128(source.add(2)),
-                _mm_loadu_si128(source.add(3)),
-            );
+            let (c, d) = (_mm_loadu_si128(source.add(2)), _mm_loadu_si128(source.add(3)));
             _mm_stream_si128(target, a);
             _mm_stream_si128(target.add(1), b);
             _mm_stream_si128(target.add(2), c);
@@ -462,10 +404,7 @@ mod tests {
         for (offset, skip) in [(0, 0), (1, 0), (63, 1), (64, 7), (100, 255), (16, 16)] {
             segment.zero(0..segment.len());
             segment.write(offset, &source[skip..]);
-            let whole = segment
-                .read_handle()
-                .slice(0, segment.len() as u64)
-                .unwrap();
+            let whole = segment.read_handle().slice(0, segment.len() as u64).unwrap();
             let end = offset + len - skip;
             assert!(whole.as_bytes()[..offset].iter().all(|&byte| byte == 0));
             assert!(whole.as_bytes()[offset..end] == source[skip..]);
@@ -477,22 +416,13 @@ mod tests {
     fn the_kernel_refuses_a_reader_every_way_to_write() {
         let segment = OwnedSegment::create("test", 8192).unwrap();
         let fd = dup(&segment);
-        assert_eq!(
-            Mapping::new(fd.as_fd(), 8192, ProtFlags::READ | ProtFlags::WRITE).unwrap_err(),
-            Errno::PERM
-        );
+        assert_eq!(Mapping::new(fd.as_fd(), 8192, ProtFlags::READ | ProtFlags::WRITE).unwrap_err(), Errno::PERM);
         assert_eq!(rustix::io::write(&fd, b"x").unwrap_err(), Errno::PERM);
         assert_eq!(rustix::fs::ftruncate(&fd, 100).unwrap_err(), Errno::PERM);
         assert_eq!(rustix::fs::ftruncate(&fd, 10_000).unwrap_err(), Errno::PERM);
         let punch = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-        assert_eq!(
-            rustix::fs::fallocate(&fd, punch, 0, 4096).unwrap_err(),
-            Errno::PERM
-        );
-        assert_eq!(
-            rustix::fs::fcntl_add_seals(&fd, SealFlags::WRITE).unwrap_err(),
-            Errno::PERM
-        );
+        assert_eq!(rustix::fs::fallocate(&fd, punch, 0, 4096).unwrap_err(), Errno::PERM);
+        assert_eq!(rustix::fs::fcntl_add_seals(&fd, SealFlags::WRITE).unwrap_err(), Errno::PERM);
 
         let reader = ReadSegment::map(dup(&segment), 8192).unwrap();
         let base = reader.map.base.as_ptr().cast();
@@ -501,11 +431,7 @@ mod tests {
         assert_eq!(widened.unwrap_err(), Errno::ACCESS);
 
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        if let Ok(reopened) = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-        {
+        if let Ok(reopened) = std::fs::OpenOptions::new().read(true).write(true).open(path) {
             assert_eq!(rustix::io::write(&reopened, b"x").unwrap_err(), Errno::PERM);
             assert!(Mapping::new(reopened.as_fd(), 8192, ProtFlags::WRITE).is_err());
         }
@@ -516,49 +442,23 @@ mod tests {
     fn a_reader_refuses_what_is_not_sealed_or_has_another_size() {
         let segment = OwnedSegment::create("test", 4096).unwrap();
         let wrong = ReadSegment::map(dup(&segment), 4097).unwrap_err();
-        assert!(
-            matches!(
-                wrong,
-                ShmError::WrongSize {
-                    expected: 4097,
-                    found: 4096
-                }
-            ),
-            "{wrong}"
-        );
+        assert!(matches!(wrong, ShmError::WrongSize { expected: 4097, found: 4096 }), "{wrong}");
 
-        for seals in [
-            SealFlags::empty(),
-            SealFlags::GROW | SealFlags::FUTURE_WRITE,
-            SealFlags::SHRINK | SealFlags::GROW,
-        ] {
+        for seals in [SealFlags::empty(), SealFlags::GROW | SealFlags::FUTURE_WRITE, SealFlags::SHRINK | SealFlags::GROW] {
             let fd = create_memfd("unsealed").unwrap();
             rustix::fs::ftruncate(&fd, 4096).unwrap();
             rustix::fs::fcntl_add_seals(&fd, seals).unwrap();
-            assert!(
-                matches!(ReadSegment::map(fd, 4096), Err(ShmError::NotSealed { .. })),
-                "{seals:?}"
-            );
+            assert!(matches!(ReadSegment::map(fd, 4096), Err(ShmError::NotSealed { .. })), "{seals:?}");
         }
         let finished = create_memfd("finished").unwrap();
         rustix::fs::ftruncate(&finished, 4096).unwrap();
-        rustix::fs::fcntl_add_seals(
-            &finished,
-            SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-        )
-        .unwrap();
+        rustix::fs::fcntl_add_seals(&finished, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE).unwrap();
         ReadSegment::map(finished, 4096).unwrap();
 
         let (pipe, _) = rustix::pipe::pipe().unwrap();
-        assert!(matches!(
-            ReadSegment::map(pipe, 4096),
-            Err(ShmError::NotSealed { seals: 0 })
-        ));
+        assert!(matches!(ReadSegment::map(pipe, 4096), Err(ShmError::NotSealed { seals: 0 })));
         let null = std::fs::File::open("/dev/null").unwrap();
-        assert!(matches!(
-            ReadSegment::map(null.into(), 4096),
-            Err(ShmError::NotSealed { seals: 0 })
-        ));
+        assert!(matches!(ReadSegment::map(null.into(), 4096), Err(ShmError::NotSealed { seals: 0 })));
         assert!(OwnedSegment::create("empty", 0).is_err());
     }
 
@@ -566,18 +466,8 @@ mod tests {
     fn slices_and_atomics_stay_inside() {
         let segment = OwnedSegment::create("test", 4096).unwrap();
         let reader = segment.read_handle();
-        for (offset, len) in [
-            (0, 4097),
-            (4096, 1),
-            (4097, 0),
-            (u64::MAX, 1),
-            (1, u64::MAX),
-            (u64::MAX, u64::MAX),
-        ] {
-            assert!(
-                matches!(reader.slice(offset, len), Err(ShmError::OutOfBounds { .. })),
-                "{offset} {len}"
-            );
+        for (offset, len) in [(0, 4097), (4096, 1), (4097, 0), (u64::MAX, 1), (1, u64::MAX), (u64::MAX, u64::MAX)] {
+            assert!(matches!(reader.slice(offset, len), Err(ShmError::OutOfBounds { .. })), "{offset} {len}");
         }
         assert!(reader.slice(4096, 0).unwrap().is_empty());
 
@@ -591,11 +481,7 @@ mod tests {
         for offset in [4089, 4092, 4096, usize::MAX, 4] {
             assert!(reader.atomic_u64(offset).is_none(), "{offset}");
         }
-        assert!(
-            reader.atomic_u32(4092).is_some()
-                && reader.atomic_u32(4093).is_none()
-                && reader.atomic_u32(2).is_none()
-        );
+        assert!(reader.atomic_u32(4092).is_some() && reader.atomic_u32(4093).is_none() && reader.atomic_u32(2).is_none());
         assert!(std::panic::catch_unwind(|| segment.write(4090, b"too long")).is_err());
         assert!(std::panic::catch_unwind(|| segment.zero(4090..4097)).is_err());
     }
@@ -610,11 +496,7 @@ mod tests {
         }
         let dropped = Arc::new(AtomicBool::new(false));
         let segment = OwnedSegment::create("test", 4096).unwrap();
-        let slice = segment
-            .read_handle()
-            .slice(0, 100)
-            .unwrap()
-            .with_pin(Arc::new(Pin(dropped.clone())));
+        let slice = segment.read_handle().slice(0, 100).unwrap().with_pin(Arc::new(Pin(dropped.clone())));
         let part = slice.clone().subslice(50, 10).unwrap();
         drop(segment);
         drop(slice);
@@ -633,58 +515,32 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     fn measure_copies() {
         type Copy = unsafe fn(*const u8, *mut u8, usize);
-        for len in [
-            256 << 10,
-            1 << 20,
-            2 << 20,
-            4 << 20,
-            8 << 20,
-            16 << 20,
-            64 << 20,
-        ] {
+        for len in [256 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 64 << 20] {
             // Several targets in turn, as a store has them, so that a target is not simply the cached last one.
             let places = (256 << 20) / len;
             let segment = OwnedSegment::create("measure", places * len).unwrap();
             segment.populate(0..segment.len());
             let reader = segment.read_handle();
             let source = vec![1u8; len];
-            for (name, copy) in [
-                ("memcpy", ptr::copy_nonoverlapping::<u8> as Copy),
-                ("streaming", copy_streaming as Copy),
-            ] {
+            for (name, copy) in [("memcpy", ptr::copy_nonoverlapping::<u8> as Copy), ("streaming", copy_streaming as Copy)] {
                 let mut best = [f64::MAX; 2];
                 for (read_too, best) in best.iter_mut().enumerate() {
                     for _ in 0..7 {
                         let start = std::time::Instant::now();
                         for place in 0..places {
                             // SAFETY: each place lies in the segment, and the source is a vector.
-                            unsafe {
-                                copy(
-                                    source.as_ptr(),
-                                    segment.map.base.as_ptr().add(place * len),
-                                    len,
-                                )
-                            };
+                            unsafe { copy(source.as_ptr(), segment.map.base.as_ptr().add(place * len), len) };
                             if read_too == 1 {
-                                let copied =
-                                    reader.slice((place * len) as u64, len as u64).unwrap();
-                                let ones = copied
-                                    .as_bytes()
-                                    .iter()
-                                    .map(|&byte| u64::from(byte))
-                                    .sum::<u64>();
+                                let copied = reader.slice((place * len) as u64, len as u64).unwrap();
+                                let ones = copied.as_bytes().iter().map(|&byte| u64::from(byte)).sum::<u64>();
                                 assert_eq!(ones, len as u64);
                             }
                         }
                         *best = best.min(start.elapsed().as_secs_f64());
                     }
                 }
-                let [copied, copied_and_read] =
-                    best.map(|seconds| segment.len() as f64 / seconds / 1e9);
-                println!(
-                    "{:>6} KiB {name:>9}: {copied:.1} GB/s, with reading {copied_and_read:.1} GB/s",
-                    len >> 10
-                );
+                let [copied, copied_and_read] = best.map(|seconds| segment.len() as f64 / seconds / 1e9);
+                println!("{:>6} KiB {name:>9}: {copied:.1} GB/s, with reading {copied_and_read:.1} GB/s", len >> 10);
             }
         }
     }

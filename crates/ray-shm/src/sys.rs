@@ -13,10 +13,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 /// close a stranger's descriptor later.
 pub fn take_fd(raw: i32) -> io::Result<OwnedFd> {
     if raw <= 2 {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("descriptor {raw} cannot be adopted"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor {raw} cannot be adopted")));
     }
     // SAFETY: not -1 (checked above); if it is not open, the kernel answers EBADF, and the borrow ends here.
     let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };

@@ -57,12 +57,16 @@ impl Cause {
     /// The first cause of a failure.
     pub fn of(failure: &Failure) -> Cause {
         match failure {
-            Failure::Raised(bytes) => bytes.first().and_then(|&code| Cause::ALL.get(code as usize)).copied().unwrap_or(Cause::Unexpected),
+            Failure::Raised(bytes) => {
+                bytes.first().and_then(|&code| Cause::ALL.get(code as usize)).copied().unwrap_or(Cause::Unexpected)
+            }
             Failure::WorkerCrashed { .. } => Cause::Crashed,
             Failure::OwnerDied { .. } => Cause::OwnerDied,
             Failure::Cancelled { .. } => Cause::Cancelled,
             Failure::ActorDied { .. } => Cause::ActorDied,
-            Failure::Lost { .. } | Failure::StoreFull { .. } | Failure::Deadlock { .. } | Failure::Unschedulable { .. } => Cause::Unexpected,
+            Failure::Lost { .. } | Failure::StoreFull { .. } | Failure::Deadlock { .. } | Failure::Unschedulable { .. } => {
+                Cause::Unexpected
+            }
         }
     }
 }
@@ -78,5 +82,9 @@ pub fn judge(object: ObjectId, expect: &Expect, outcome: &Outcome, faults: &Faul
         Outcome::Failed(Cause::ActorDied) => faults.kills > 0 || faults.actors_end,
         Outcome::Failed(Cause::Unexpected) => false,
     };
-    if honest { Ok(()) } else { Err(format!("I2: {object} turned out {outcome:?}, expected {:?}; faults: {faults:?}", expect.value)) }
+    if honest {
+        Ok(())
+    } else {
+        Err(format!("I2: {object} turned out {outcome:?}, expected {:?}; faults: {faults:?}", expect.value))
+    }
 }

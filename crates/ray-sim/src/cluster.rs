@@ -149,7 +149,8 @@ pub(crate) const NODE: NodeId = NodeId(0);
 impl Cluster {
     /// A cluster about to start.
     pub fn new(seed: u64, plan: Plan, trace: Trace) -> Self {
-        let node = NodeConfig { resources: Resources::cpus(u64::from(plan.workers)), workers: plan.workers, store_socket: String::new() };
+        let node =
+            NodeConfig { resources: Resources::cpus(u64::from(plan.workers)), workers: plan.workers, store_socket: String::new() };
         let scheduler = Scheduler::new(Config { cluster: seed, nodes: vec![node], fail_unschedulable: true });
         Cluster {
             rng: Rng::new(seed ^ 0x5eed),
@@ -227,10 +228,34 @@ impl Cluster {
     fn happens(&mut self, event: Event) -> Check {
         match event {
             Event::Up(from, up) => self.heard(from, up),
-            Event::Down(to, message) => if self.procs[to].alive { self.told(to, message) } else { Ok(()) },
-            Event::Doorbell { to, from } => if self.procs[to].alive { self.look_into_rings(to, from) } else { Ok(()) },
-            Event::Run(proc) => if self.procs[proc].alive { self.run_program(proc) } else { Ok(()) },
-            Event::Timer(proc) => if self.procs[proc].alive { self.look_after_timers(proc) } else { Ok(()) },
+            Event::Down(to, message) => {
+                if self.procs[to].alive {
+                    self.told(to, message)
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Doorbell { to, from } => {
+                if self.procs[to].alive {
+                    self.look_into_rings(to, from)
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Run(proc) => {
+                if self.procs[proc].alive {
+                    self.run_program(proc)
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Timer(proc) => {
+                if self.procs[proc].alive {
+                    self.look_after_timers(proc)
+                } else {
+                    Ok(())
+                }
+            }
             Event::SchedulerTimer => self.schedule(scheduler::Event::Tick, None),
             Event::ToZygote(_, message) => {
                 self.zygote_told(message);
@@ -276,9 +301,13 @@ impl Cluster {
                 Action::Client(_, FromScheduler::Revoke { .. }) => self.tally.count("leases asked back"),
                 Action::Client(_, FromScheduler::Ready { .. }) => self.tally.count("values told by the scheduler"),
                 Action::Client(_, FromScheduler::Actor(ActorNotice::Restarting { .. })) => self.tally.count("actors restarted"),
-                Action::Client(_, FromScheduler::Actor(ActorNotice::Registered { refused: Some(_), .. })) => self.tally.count("actors refused"),
+                Action::Client(_, FromScheduler::Actor(ActorNotice::Registered { refused: Some(_), .. })) => {
+                    self.tally.count("actors refused")
+                }
                 Action::Client(_, FromScheduler::Actor(ActorNotice::Finish)) => self.tally.count("actors told to finish"),
-                Action::Client(_, FromScheduler::Actor(ActorNotice::Found { actor: Some(_), .. })) => self.tally.count("actors found"),
+                Action::Client(_, FromScheduler::Actor(ActorNotice::Found { actor: Some(_), .. })) => {
+                    self.tally.count("actors found")
+                }
                 Action::Client(_, FromScheduler::FlushReports { .. }) => self.tally.count("deadlock searches"),
                 _ => {}
             }
@@ -293,9 +322,13 @@ impl Cluster {
                     self.send(Link::Down(to), Event::Down(to, message));
                 }
                 Action::Zygote(node, message) => self.send(Link::ToZygote(node), Event::ToZygote(node, message)),
-                Action::Store(node, SchedulerToStore::Free(objects)) => self.send(Link::SchedulerToStore(node), Event::Free(node, objects)),
+                Action::Store(node, SchedulerToStore::Free(objects)) => {
+                    self.send(Link::SchedulerToStore(node), Event::Free(node, objects))
+                }
                 Action::Store(_, SchedulerToStore::Peers(_) | SchedulerToStore::ClientGone { .. }) => {}
-                Action::Close { client, reason } => return Err(format!("the scheduler closes the connection of client {client}: {reason}")),
+                Action::Close { client, reason } => {
+                    return Err(format!("the scheduler closes the connection of client {client}: {reason}"));
+                }
                 Action::End { reason } => return Err(format!("the scheduler ends the cluster: {reason}")),
             }
         }

@@ -3,7 +3,7 @@
 use crate::check::{Cause, Check, Outcome, judge};
 use crate::cluster::Cluster;
 use crate::link::MICRO;
-use crate::process::{Execution, Frame, ProcId, Role, Unstarted, Wait};
+use crate::process::{Execution, Frame, Proc, ProcId, Role, Unstarted, Wait};
 use crate::program::{Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
 use crate::ring::Lane;
 use crate::shell::booked;
@@ -449,12 +449,14 @@ impl Cluster {
     pub(crate) fn freed(&mut self, object: ObjectId) -> Check {
         // What an attempt wrote that was lost with its worker is freed when its task fails for good; whoever claims that sees a failure.
         let lost = self.crashed.contains(&object.task);
+        // An actor dies with the driver that made it, and may hear of neither before it has begun to look at its arguments.
+        let dies = |proc: &Proc| proc.actor.is_some_and(|own| !self.procs[self.by_client[&own.actor.client]].alive);
         let reads = |core: &Process| match core.value(object) {
             ObjectView::Ready(Value::Stored(_)) => true,
             ObjectView::Ready(Value::Failed(_) | Value::Inline(_)) | ObjectView::Unknown => false,
             ObjectView::Pending => !lost && self.store.has(object),
         };
-        if let Some(proc) = self.procs.iter().position(|proc| proc.alive && proc.core.as_ref().is_some_and(reads)) {
+        if let Some(proc) = self.procs.iter().position(|proc| proc.alive && !dies(proc) && proc.core.as_ref().is_some_and(reads)) {
             return Err(format!("I5: {object} is freed while process {proc} has a claim on it"));
         }
         if !self.store.free(object) && !lost {

@@ -10,7 +10,8 @@ impl Cluster {
     pub(crate) fn describe_hang(&self, events: u64) -> String {
         let mut text = format!("I1: after {events} events and {} s this has not ended:", self.agenda.now() / crate::link::SECOND);
         for (number, proc) in self.procs.iter().enumerate().filter(|(_, proc)| proc.alive) {
-            let client = self.clients.get(&number).map_or_else(|| String::from("not welcomed"), |client| format!("client {client}"));
+            let client =
+                self.clients.get(&number).map_or_else(|| String::from("not welcomed"), |client| format!("client {client}"));
             let what = match proc.role {
                 Role::Driver { done: true, .. } => "driver, done",
                 Role::Driver { done: false, .. } => "driver",
@@ -20,7 +21,10 @@ impl Cluster {
             let leases: Vec<_> = proc.core.iter().flat_map(|core| core.leases()).collect();
             let queued = proc.core.as_ref().map_or(0, |core| core.queued());
             let unstarted = proc.unstarted.len();
-            let _ = write!(text, "\n  process {number} ({what}, {client}): {frame:?}, {unstarted} unstarted, {queued} queued, leases {leases:?}");
+            let _ = write!(
+                text,
+                "\n  process {number} ({what}, {client}): {frame:?}, {unstarted} unstarted, {queued} queued, leases {leases:?}"
+            );
             if let Some(crate::process::Wait::Object(object)) = proc.frame.as_ref().and_then(|frame| frame.waits) {
                 let _ = write!(text, "\n    {}", self.scheduler.explain(object).replace('\n', "\n    "));
             }
@@ -34,7 +38,10 @@ impl Cluster {
             let Some(core) = &proc.core else { continue };
             if core.object_count() > 0 || core.expects_news() || core.queued() > 0 {
                 let count = core.object_count();
-                return Err(format!("I6: process {number} still has claims on {count} objects; tasks left: {}\n{core:#?}", core.expects_news()));
+                return Err(format!(
+                    "I6: process {number} still has claims on {count} objects; tasks left: {}\n{core:#?}",
+                    core.expects_news()
+                ));
             }
             if proc.frame.is_some() || !proc.unstarted.is_empty() {
                 return Err(format!("I6: process {number} still runs something"));

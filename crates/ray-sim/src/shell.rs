@@ -106,6 +106,9 @@ impl Cluster {
                 self.procs[proc].channels.entry(*from).or_insert(Channel { peer, ..Channel::default() }).serves = true;
                 self.say(proc, ToScheduler::AcceptChannel { to: *from });
                 self.look_into_rings(proc, peer)?;
+                if !self.procs[proc].alive {
+                    return Ok(());
+                }
             }
             FromScheduler::ChannelAccepted { from } => {
                 let peer = self.by_client[from];
@@ -114,13 +117,20 @@ impl Cluster {
                     self.look_into_rings(proc, peer)?;
                 }
             }
-            FromScheduler::PeerLost { client, exit } => self.peer_lost(proc, *client, exit)?,
+            FromScheduler::PeerLost { client, exit } => {
+                self.peer_lost(proc, *client, exit)?;
+                if !self.procs[proc].alive {
+                    return Ok(());
+                }
+            }
             FromScheduler::FlushReports { request } => {
                 self.core(proc).flush_reports();
                 self.carry_out(proc)?;
                 self.say(proc, ToScheduler::Flushed { request: *request });
             }
-            FromScheduler::Deadlock { task, cycle } => return Err(format!("task {task} is told of a deadlock that is none: {cycle}")),
+            FromScheduler::Deadlock { task, cycle } => {
+                return Err(format!("task {task} is told of a deadlock that is none: {cycle}"));
+            }
             FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts }) => {
                 self.becomes(proc, *actor, creation, *restarts)?;
             }
@@ -170,12 +180,16 @@ impl Cluster {
     fn peer_lost(&mut self, proc: ProcId, client: ClientId, exit: &Exit) -> Check {
         let Some(&peer) = self.by_client.get(&client) else { return Ok(()) };
         self.look_into_rings(proc, peer)?;
+        if !self.procs[proc].alive {
+            return Ok(());
+        }
         let channel = self.procs[proc].channels.remove(&client).unwrap_or_default();
         let started = if channel.accepted { self.rings.started(proc, peer) } else { None };
         let now = self.time();
         self.core(proc).worker_lost(now, client, exit, started);
         // Nobody waits for what it asked for and was not begun. What travelled with that was booked for this process all the same.
-        let (its, others): (VecDeque<Unstarted>, _) = core::mem::take(&mut self.procs[proc].unstarted).into_iter().partition(|task| task.from == client);
+        let (its, others): (VecDeque<Unstarted>, _) =
+            core::mem::take(&mut self.procs[proc].unstarted).into_iter().partition(|task| task.from == client);
         self.procs[proc].unstarted = others;
         for task in its {
             for object in booked(&task.header, &task.body) {
@@ -213,7 +227,7 @@ impl Cluster {
                     }
                 }
                 if !self.procs[proc].alive {
-                    return Ok(());
+                    return Ok(()); // a cancel may kill
                 }
             }
             if self.procs[proc].is_blocked() {
@@ -230,7 +244,8 @@ impl Cluster {
         if self.procs[proc].actor.is_some() {
             return;
         }
-        let (back, kept): (VecDeque<Unstarted>, _) = core::mem::take(&mut self.procs[proc].unstarted).into_iter().partition(|task| to.is_none_or(|to| task.from == to));
+        let (back, kept): (VecDeque<Unstarted>, _) =
+            core::mem::take(&mut self.procs[proc].unstarted).into_iter().partition(|task| to.is_none_or(|to| task.from == to));
         self.procs[proc].unstarted = kept;
         for task in back {
             self.tally.count("tasks given back");
@@ -249,7 +264,9 @@ impl Cluster {
             self.answer(proc, from, seq, &failure, false);
             return self.carry_out(proc);
         }
-        let running = self.procs[proc].frame.as_mut().filter(|frame| matches!(frame.task, Some(Execution::Task { from: whose, seq: which }) if whose == from && which == seq));
+        let running = self.procs[proc].frame.as_mut().filter(
+            |frame| matches!(frame.task, Some(Execution::Task { from: whose, seq: which }) if whose == from && which == seq),
+        );
         let Some(frame) = running else { return Ok(()) };
         frame.cancelled = true;
         self.tally.count("running tasks cancelled");

@@ -11,8 +11,12 @@ fn number(name: &str) -> Option<u64> {
 /// Runs a seed again with its last events written down, and says everything about it.
 fn explain(seed: u64) -> String {
     let again = ray_sim::run(seed, true);
-    let promise = again.broken.unwrap_or_else(|| String::from("(not broken when run again: the simulator itself is not deterministic)"));
-    format!("seed {seed} breaks a promise.\n{}\n{promise}\nreplay: RAY_SIM_SEED={seed} cargo test -p ray-sim --test seeds", again.lines.join("\n"))
+    let promise =
+        again.broken.unwrap_or_else(|| String::from("(not broken when run again: the simulator itself is not deterministic)"));
+    format!(
+        "seed {seed} breaks a promise.\n{}\n{promise}\nreplay: RAY_SIM_SEED={seed} cargo test -p ray-sim --test seeds",
+        again.lines.join("\n")
+    )
 }
 
 #[test]

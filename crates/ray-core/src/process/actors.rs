@@ -144,7 +144,8 @@ impl Process {
                 self.push_actor_calls(actor);
             }
             None => {
-                let failure = Failure::ActorDied { class: String::new(), reason: String::from("its handle is gone"), init_failed: false };
+                let failure =
+                    Failure::ActorDied { class: String::new(), reason: String::from("its handle is gone"), init_failed: false };
                 self.fail_task(seq, &failure.into_value());
             }
         }
@@ -221,7 +222,10 @@ impl Process {
                     self.push_actor_calls(actor);
                 }
             }
-            ActorNotice::Registered { refused: None, .. } | ActorNotice::Become { .. } | ActorNotice::Found { .. } | ActorNotice::Finish => {}
+            ActorNotice::Registered { refused: None, .. }
+            | ActorNotice::Become { .. }
+            | ActorNotice::Found { .. }
+            | ActorNotice::Finish => {}
         }
     }
 
@@ -236,7 +240,7 @@ impl Process {
             for seq in in_flight.into_iter().rev() {
                 let Some(task) = self.tasks.get_mut(&seq) else { continue };
                 task.header.attempt += 1;
-                self.void_lost_results(seq);
+                self.void_lost_results(worker, seq);
                 let task = self.tasks.get_mut(&seq).expect("just seen");
                 if task.retries_left == 0 || task.cancelled {
                     let reason = ray_protocol::value::describe_exit(worker, exit);

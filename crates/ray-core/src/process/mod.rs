@@ -45,8 +45,8 @@ use std::time::Duration;
 
 pub use actors::{ActorCall, ActorView};
 use leases::{Lease, Shape};
-pub use objects::ObjectView;
 use objects::Object;
+pub use objects::ObjectView;
 use tasks::Task;
 
 /// What a process wants done. Small, because one is made per task; the rare large ones are boxed.

@@ -73,7 +73,8 @@ impl Process {
 
     /// As [`put`](Self::put), under an id taken before with [`take_seq`](Self::take_seq).
     pub fn put_as(&mut self, object: ObjectId, value: Value, inner: &[ObjectId]) {
-        self.objects.insert(object, Object { local: 1, value: Some(Box::new(value)), plain: inner.is_empty(), ..Object::default() });
+        self.objects
+            .insert(object, Object { local: 1, value: Some(Box::new(value)), plain: inner.is_empty(), ..Object::default() });
         if !inner.is_empty() {
             for &object in inner {
                 self.share(object);

@@ -212,9 +212,8 @@ impl Process {
     /// inputs with references inside, which only live as long as what contains them until the worker's own hold is known.
     fn travelling(&self, seq: u64) -> Vec<ObjectId> {
         let task = &self.tasks[&seq];
-        let travels = |&object: &ObjectId| {
-            matches!(self.value(object), ObjectView::Ready(Value::Stored(_))) || self.travels_as_box(object)
-        };
+        let travels =
+            |&object: &ObjectId| matches!(self.value(object), ObjectView::Ready(Value::Stored(_))) || self.travels_as_box(object);
         task.inputs.iter().copied().filter(travels).chain(task.nested.iter().copied()).collect()
     }
 
@@ -354,7 +353,7 @@ impl Process {
             let Some(task) = self.tasks.get_mut(&seq) else { continue };
             if position < begun {
                 task.header.attempt += 1;
-                self.void_lost_results(seq);
+                self.void_lost_results(worker, seq);
                 let task = self.tasks.get_mut(&seq).expect("just seen");
                 if task.retries_left == 0 || task.cancelled {
                     let (function, attempts, cancelled) = (task.header.function, task.header.attempt, task.cancelled);
@@ -376,11 +375,11 @@ impl Process {
     }
 
     /// An attempt died with its worker: what that worker may have said of results that never arrived does not count.
-    pub(super) fn void_lost_results(&mut self, seq: u64) {
+    pub(super) fn void_lost_results(&mut self, worker: ClientId, seq: u64) {
         let Some(task) = self.tasks.get(&seq) else { return };
         let id = TaskId { client: self.me, seq };
         for index in task.arrived..task.header.returns {
-            self.tell_scheduler(ToScheduler::Contains { object: id.result(index), inner: Vec::new() });
+            self.tell_scheduler(ToScheduler::ContainsNothing { object: id.result(index), worker });
         }
     }
 

@@ -21,7 +21,9 @@ fn at(ms: u64) -> Time {
 /// Everything the process wants done, in order; the graph's news left out.
 fn actions(process: &mut Process) -> Vec<Action> {
     process.validate();
-    std::iter::from_fn(|| process.poll_action()).filter(|action| !matches!(action, Action::Scheduler(message) if matches!(**message, ToScheduler::Report(_)))).collect()
+    std::iter::from_fn(|| process.poll_action())
+        .filter(|action| !matches!(action, Action::Scheduler(message) if matches!(**message, ToScheduler::Report(_))))
+        .collect()
 }
 
 fn say(message: ToScheduler) -> Action {
@@ -187,7 +189,7 @@ fn a_started_task_without_retries_fails_with_its_worker() {
     let result = pushed(&mut process, 0);
     lose(&mut process, WORKER, Some(1));
     assert!(matches!(failure_of(&process, result), Failure::WorkerCrashed { attempts: 1, .. }));
-    let void = say(ToScheduler::Contains { object: result, inner: vec![] });
+    let void = say(ToScheduler::ContainsNothing { object: result, worker: WORKER });
     assert_eq!(actions(&mut process), [void, Action::Free(result)]);
 }
 
@@ -314,7 +316,10 @@ fn a_nested_reference_is_announced_and_held_for_the_worker_before_the_push() {
     process.submit(spec);
     grant(&mut process, WORKER);
     let share = say(ToScheduler::Share { object, value: Some(inline("x")) });
-    assert_eq!(actions(&mut process), [want(1), Action::OpenChannel(WORKER), share, hold(WORKER, object, 1), push(WORKER, 2), want(0)]);
+    assert_eq!(
+        actions(&mut process),
+        [want(1), Action::OpenChannel(WORKER), share, hold(WORKER, object, 1), push(WORKER, 2), want(0)]
+    );
     process.record_arrived(at(1), WORKER, &record::returned(2)).expect("well-formed");
     assert_eq!(actions(&mut process)[0], hold(WORKER, object, -1), "given back: the worker took nothing");
 }

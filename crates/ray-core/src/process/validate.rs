@@ -25,7 +25,10 @@ impl Process {
                 }
                 (TaskState::Pushed(worker), None) => {
                     let lease = self.leases.iter().find(|lease| lease.worker == worker);
-                    assert!(lease.is_some_and(|lease| lease.in_flight.contains(&seq)), "task {seq} is on worker {worker} without a lease");
+                    assert!(
+                        lease.is_some_and(|lease| lease.in_flight.contains(&seq)),
+                        "task {seq} is on worker {worker} without a lease"
+                    );
                 }
                 (_, Some(_)) => {} // looked at from the actor's side
             }
@@ -58,7 +61,10 @@ impl Process {
             if id.owner() == self.me && !object.has_value() && self.tasks.contains_key(&id.task.seq) {
                 continue; // its task will give it one
             }
-            assert!(object.has_value() || !object.is_awaited() || object.is_asked_for(), "nothing will give {id} the value that is waited for");
+            assert!(
+                object.has_value() || !object.is_awaited() || object.is_asked_for(),
+                "nothing will give {id} the value that is waited for"
+            );
         }
     }
 

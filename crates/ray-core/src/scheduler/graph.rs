@@ -273,9 +273,11 @@ impl Scheduler {
                     TaskState::Failed => lines.push(format!("{name} has failed")),
                     TaskState::Running => lines.push(format!("{name} is running")),
                     TaskState::Pending => {
-                        let waits = row.inputs.iter().filter(|input| self.graph.task(input.task).is_some_and(|producer| {
-                            matches!(producer.state, TaskState::Pending | TaskState::Running)
-                        }));
+                        let waits = row.inputs.iter().filter(|input| {
+                            self.graph
+                                .task(input.task)
+                                .is_some_and(|producer| matches!(producer.state, TaskState::Pending | TaskState::Running))
+                        });
                         let waits: Vec<String> =
                             waits.map(|input| format!("{input} of {}", self.graph.name_of(input.task))).collect();
                         if waits.is_empty() {

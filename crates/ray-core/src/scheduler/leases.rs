@@ -100,7 +100,10 @@ impl Scheduler {
     /// An idle worker on a node with room for the wish, preferably near its data.
     fn find_worker(&self, wish: &Wish) -> Option<ClientId> {
         let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].available().covers(&wish.shape);
-        let idle = self.workers.iter().filter(|(_, worker)| matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn));
+        let idle = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn));
         let mut best: Option<(bool, ClientId)> = None;
         for (&client, worker) in idle {
             if !fits(worker.node) {
@@ -202,7 +205,10 @@ impl Scheduler {
 
     /// Leases whose workers are at a client's disposal; one whose task is blocked does nothing for it.
     fn leases_of(&self, client: ClientId) -> usize {
-        self.workers.values().filter(|worker| matches!(&worker.work, Work::Leased { to, .. } if *to == client) && !worker.is_blocked).count()
+        self.workers
+            .values()
+            .filter(|worker| matches!(&worker.work, Work::Leased { to, .. } if *to == client) && !worker.is_blocked)
+            .count()
     }
 
     pub(super) fn lease_returned(&mut self, client: ClientId, worker: ClientId) {

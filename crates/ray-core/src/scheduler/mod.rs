@@ -34,8 +34,8 @@ mod tests;
 
 use crate::Time;
 use ray_protocol::control::{
-    AnswerPart, ClusterView, FromScheduler, KeyValueOperation, NodeRow, Question, SchedulerToStore, StoreToScheduler,
-    ToScheduler, ToZygote, WorkerRow,
+    AnswerPart, ClusterView, FromScheduler, KeyValueOperation, NodeRow, Question, SchedulerToStore, StoreToScheduler, ToScheduler,
+    ToZygote, WorkerRow,
 };
 use ray_protocol::value::Exit;
 use ray_protocol::{ClientId, NodeId, ObjectId, Resources, TaskId};
@@ -265,6 +265,7 @@ impl Scheduler {
             ToScheduler::Ready { object, value } => self.object_ready(client, object, value),
             ToScheduler::Hold { client: holder, object, count } => self.hold(holder, object, count),
             ToScheduler::Contains { object, inner } => self.object_contains(client, object, inner),
+            ToScheduler::ContainsNothing { object, worker } => self.contents_void(client, object, worker),
             ToScheduler::Subscribe { object } => self.subscribe(client, object),
             ToScheduler::Blocked { task, objects } => self.blocked(client, task, objects),
             ToScheduler::Unblocked => self.unblocked(client),
@@ -299,8 +300,7 @@ impl Scheduler {
         self.next_client += 1;
         self.clients.insert(client, Client { pid, node, job, owner, channels: BTreeSet::new(), blocked: None });
         let store_socket = self.nodes[&node].store_socket.clone();
-        let welcome =
-            FromScheduler::Welcome { client, node, cluster: self.config.cluster, job: job.unwrap_or(0), store_socket };
+        let welcome = FromScheduler::Welcome { client, node, cluster: self.config.cluster, job: job.unwrap_or(0), store_socket };
         self.send(client, welcome);
         client
     }
@@ -457,9 +457,12 @@ impl Scheduler {
             }
             KeyValueOperation::Get { key } => self.key_values.get(&key).cloned().into_iter().collect(),
             KeyValueOperation::Delete { key } => self.key_values.remove(&key).map(|_| Vec::new()).into_iter().collect(),
-            KeyValueOperation::List { prefix } => {
-                self.key_values.range(prefix.clone()..).map(|(key, _)| key.clone()).take_while(|key| key.starts_with(&prefix)).collect()
-            }
+            KeyValueOperation::List { prefix } => self
+                .key_values
+                .range(prefix.clone()..)
+                .map(|(key, _)| key.clone())
+                .take_while(|key| key.starts_with(&prefix))
+                .collect(),
         };
         self.send(client, FromScheduler::KeyValue { request, found });
     }

@@ -20,13 +20,21 @@ pub(super) struct Shared {
     holds: Vec<(ClientId, i32)>,
     /// Live objects whose values contain it.
     containers: u32,
-    /// What its own value contains, once per occurrence.
-    inner: Vec<ObjectId>,
-    /// Holds of the owner that came with what it contains.
-    booked_with_inner: i32,
+    /// What its own value contains. More than one word only if more than one attempt at its task spoke.
+    contents: Vec<Contents>,
     subscribers: BTreeSet<ClientId>,
     /// Copies in stores of other nodes.
     copies: Vec<Location>,
+}
+
+/// One process's word on what a value contains.
+#[derive(Debug)]
+struct Contents {
+    said_by: ClientId,
+    /// Once per occurrence.
+    inner: Vec<ObjectId>,
+    /// Whether a hold of the object's owner came with it.
+    books_hold: bool,
 }
 
 impl Shared {
@@ -109,36 +117,33 @@ impl Scheduler {
         self.free_if_unreferenced(object);
     }
 
-    /// What a value contains, said by the worker that made it; or, said by the owner and empty, that the word of a worker that died before
-    /// its result arrived is void.
     pub(super) fn object_contains(&mut self, client: ClientId, object: ObjectId, inner: Vec<ObjectId>) {
-        let owner = object.owner();
-        if inner.is_empty() {
-            if client == owner {
-                self.void_inner(object);
-            }
-            return;
-        }
         for &inside in &inner {
             self.objects.entry(inside).or_default().containers += 1;
         }
-        let entry = self.objects.entry(object).or_default();
-        entry.inner.extend(inner);
+        let owner = object.owner();
         // One hold of the owner comes with it, unless the owner is gone: then nobody will ever ask for it.
-        if self.clients.contains_key(&owner) {
-            entry.booked_with_inner += 1;
+        let books_hold = self.clients.contains_key(&owner);
+        self.objects.entry(object).or_default().contents.push(Contents { said_by: client, inner, books_hold });
+        if books_hold {
             self.hold(owner, object, 1);
         } else {
             self.free_if_unreferenced(object);
         }
     }
 
-    fn void_inner(&mut self, object: ObjectId) {
-        let Some(entry) = self.objects.get_mut(&object) else { return };
-        let (inner, booked) = (core::mem::take(&mut entry.inner), core::mem::take(&mut entry.booked_with_inner));
-        self.no_longer_contained(inner);
-        if booked != 0 {
-            self.hold(object.owner(), object, -booked);
+    /// A worker's word on the contents of a result that never arrived.
+    pub(super) fn contents_void(&mut self, client: ClientId, object: ObjectId, worker: ClientId) {
+        let Some(entry) = self.objects.get_mut(&object).filter(|_| client == object.owner()) else { return };
+        let (void, valid) = core::mem::take(&mut entry.contents).into_iter().partition(|word| word.said_by == worker);
+        entry.contents = valid;
+        let void: Vec<Contents> = void;
+        let booked = void.iter().filter(|word| word.books_hold).count() as i32;
+        for word in void {
+            self.no_longer_contained(word.inner);
+        }
+        if booked > 0 {
+            self.hold(client, object, -booked);
         }
     }
 
@@ -187,7 +192,7 @@ impl Scheduler {
                 places.push(location);
             }
             self.free_copies(object, &places);
-            for inside in entry.inner {
+            for inside in entry.contents.into_iter().flat_map(|word| word.inner) {
                 if let Some(inner) = self.objects.get_mut(&inside) {
                     inner.containers -= 1;
                     doomed.push(inside);
@@ -212,9 +217,16 @@ impl Scheduler {
 
     /// A client is gone: its holds go, and what it owned and never finished fails.
     pub(super) fn drop_claims(&mut self, client: ClientId, exit: &Exit) {
-        let concerned: Vec<ObjectId> = self.objects.iter().filter(|(id, entry)| {
-            id.owner() == client || entry.subscribers.contains(&client) || entry.holds.iter().any(|(holder, _)| *holder == client)
-        }).map(|(id, _)| *id).collect();
+        let concerned: Vec<ObjectId> = self
+            .objects
+            .iter()
+            .filter(|(id, entry)| {
+                id.owner() == client
+                    || entry.subscribers.contains(&client)
+                    || entry.holds.iter().any(|(holder, _)| *holder == client)
+            })
+            .map(|(id, _)| *id)
+            .collect();
         for object in concerned {
             let Some(entry) = self.objects.get_mut(&object) else { continue }; // freed with what contained it
             entry.subscribers.remove(&client);
@@ -253,18 +265,24 @@ impl Scheduler {
             None => String::from("was never announced by its owner"),
         };
         let holders: Vec<String> = entry.holds.iter().map(|(client, count)| format!("client {client} ({count})")).collect();
-        Some(format!("object {object} {state}; held by {}", if holders.is_empty() { String::from("nobody") } else { holders.join(", ") }))
+        Some(format!(
+            "object {object} {state}; held by {}",
+            if holders.is_empty() { String::from("nobody") } else { holders.join(", ") }
+        ))
     }
 
     pub(super) fn validate_objects(&self) {
         let mut contained: std::collections::BTreeMap<ObjectId, u32> = std::collections::BTreeMap::new();
         for (id, entry) in &self.objects {
-            assert!(!entry.is_unreferenced() || !entry.subscribers.is_empty(), "S-3: object {id} is held by nobody and still there");
+            assert!(
+                !entry.is_unreferenced() || !entry.subscribers.is_empty(),
+                "S-3: object {id} is held by nobody and still there"
+            );
             for (holder, count) in &entry.holds {
                 assert!(*count != 0, "an empty hold of {holder} on {id}");
                 assert!(self.clients.contains_key(holder), "S-4: {id} is held by {holder}, which is gone");
             }
-            for inside in &entry.inner {
+            for inside in entry.contents.iter().flat_map(|word| &word.inner) {
                 *contained.entry(*inside).or_default() += 1;
             }
         }

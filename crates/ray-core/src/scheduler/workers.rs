@@ -206,8 +206,7 @@ impl Scheduler {
 
     pub(super) fn bury_the_dying(&mut self) {
         let now = self.now;
-        let overdue: Vec<u64> =
-            self.dying.iter().filter(|(_, dying)| dying.deadline() <= now).map(|(spawn, _)| *spawn).collect();
+        let overdue: Vec<u64> = self.dying.iter().filter(|(_, dying)| dying.deadline() <= now).map(|(spawn, _)| *spawn).collect();
         for spawn in overdue {
             let dying = self.dying.remove(&spawn).expect("just listed");
             let exit = dying.exit.unwrap_or_else(|| {
@@ -255,7 +254,8 @@ impl Scheduler {
         let counts = |worker: &&Worker| {
             worker.node == node && !worker.is_blocked && matches!(worker.work, Work::Idle(_) | Work::Leased { .. })
         };
-        self.workers.values().filter(counts).count() + self.nodes[&node].spawning.values().filter(|what| what.actor.is_none()).count()
+        self.workers.values().filter(counts).count()
+            + self.nodes[&node].spawning.values().filter(|what| what.actor.is_none()).count()
     }
 
     /// Keeps as many workers ready as the node's target says.
@@ -283,7 +283,8 @@ impl Scheduler {
     pub(super) fn retire_surplus(&mut self) {
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
             while self.ready_workers(node) > self.nodes[&node].target as usize {
-                let Some((since, client)) = self.longest_idle(node).filter(|(since, _)| since.plus(SURPLUS_WAIT) <= self.now) else {
+                let Some((since, client)) = self.longest_idle(node).filter(|(since, _)| since.plus(SURPLUS_WAIT) <= self.now)
+                else {
                     break;
                 };
                 let _ = since;

@@ -66,10 +66,11 @@ pub(super) fn prepare(mut arguments: impl Iterator<Item = String>) -> io::Result
     // Orphans of workers become our children, so that nothing a task started outlives the cluster.
     ray_io::set_subreaper()?;
     let file = session.join("start");
-    let bytes = std::fs::read(&file)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", file.display())))?;
+    let bytes =
+        std::fs::read(&file).map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", file.display())))?;
     std::fs::remove_file(&file)?;
-    let start = postcard::from_bytes(&bytes).map_err(|error| io::Error::other(format!("{} is damaged: {error}", file.display())))?;
+    let start =
+        postcard::from_bytes(&bytes).map_err(|error| io::Error::other(format!("{} is damaged: {error}", file.display())))?;
     let listener = Listener::from_fd(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?)?;
     let (terminate, bell) = UnixStream::pair()?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {

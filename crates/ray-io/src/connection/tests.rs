@@ -11,9 +11,7 @@ use crate::frame::DEFAULT_LIMIT;
 /// A file that says `text`, to be told apart after travelling.
 fn file(text: &str) -> OwnedFd {
     let fd = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-    File::from(fd.try_clone().unwrap())
-        .write_all(text.as_bytes())
-        .unwrap();
+    File::from(fd.try_clone().unwrap()).write_all(text.as_bytes()).unwrap();
     fd
 }
 
@@ -35,13 +33,7 @@ fn raw() -> (UnixStream, Connection) {
 fn open_copies(name: &str) -> usize {
     let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     let targets = fds.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets
-        .filter(|target| {
-            target
-                .to_string_lossy()
-                .starts_with(&format!("/memfd:{name} "))
-        })
-        .count()
+    targets.filter(|target| target.to_string_lossy().starts_with(&format!("/memfd:{name} "))).count()
 }
 
 #[test]
@@ -50,14 +42,8 @@ fn descriptors_arrive_with_their_own_frame_when_frames_are_coalesced() {
     let mut expected = Vec::new();
     for number in 0..40_usize {
         let count = [0, 2, 0, 0, 1, 8][number % 6];
-        let names: Vec<String> = (0..count)
-            .map(|index| format!("{number}.{index}"))
-            .collect();
-        one.send(
-            &vec![number as u8; number],
-            names.iter().map(|name| file(name)).collect(),
-        )
-        .unwrap();
+        let names: Vec<String> = (0..count).map(|index| format!("{number}.{index}")).collect();
+        one.send(&vec![number as u8; number], names.iter().map(|name| file(name)).collect()).unwrap();
         expected.push((number, names));
     }
     assert!(one.flush().unwrap());
@@ -66,11 +52,7 @@ fn descriptors_arrive_with_their_own_frame_when_frames_are_coalesced() {
         let frame = other.receive_blocking(None).unwrap();
         assert_eq!(frame.payload, vec![number as u8; number]);
         for fd in &frame.fds {
-            assert!(
-                rustix::io::fcntl_getfd(fd)
-                    .unwrap()
-                    .contains(rustix::io::FdFlags::CLOEXEC)
-            );
+            assert!(rustix::io::fcntl_getfd(fd).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
         }
         assert_eq!(frame.fds.into_iter().map(text).collect::<Vec<_>>(), names);
     }
@@ -86,10 +68,7 @@ fn small_frames_leave_in_one_write_and_long_ones_in_many() {
     }
     one.send(&long, vec![file("long")]).unwrap();
     one.send(b"after", Vec::new()).unwrap();
-    assert!(
-        !one.flush().unwrap(),
-        "twenty megabytes fit in no socket buffer"
-    );
+    assert!(!one.flush().unwrap(), "twenty megabytes fit in no socket buffer");
     assert!(one.wants_write() && one.queued_bytes() > 1_000_000);
     std::thread::scope(|scope| {
         scope.spawn(|| one.send_blocking(b"end", Vec::new()).unwrap());
@@ -109,19 +88,14 @@ fn frames_remain_readable_after_the_peer_closed() {
     let (mut one, mut other) = Connection::pair().unwrap();
     one.send_blocking(b"last words", Vec::new()).unwrap();
     one.send_blocking(b"", Vec::new()).unwrap();
-    other
-        .send_blocking(b"never read: the end is a reset", Vec::new())
-        .unwrap();
+    other.send_blocking(b"never read: the end is a reset", Vec::new()).unwrap();
     drop(one);
     while other.receive().unwrap() == ReadStatus::Open {}
     assert_eq!(other.next_frame().unwrap().unwrap().payload, b"last words");
     assert_eq!(other.receive_blocking(None).unwrap().payload, b"");
     assert!(other.next_frame().unwrap().is_none());
     assert_eq!(other.receive().unwrap(), ReadStatus::Closed);
-    assert!(matches!(
-        other.receive_blocking(None),
-        Err(FrameError::Closed)
-    ));
+    assert!(matches!(other.receive_blocking(None), Err(FrameError::Closed)));
     let error = other.send_blocking(b"x", Vec::new()).unwrap_err(); // and no SIGPIPE
     assert!(matches!(error, FrameError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe));
 }
@@ -131,10 +105,7 @@ fn over_limit_is_refused_on_the_socket_too() {
     let (mut one, mut other) = Connection::pair().unwrap();
     one.send(&vec![0; DEFAULT_LIMIT + 1], Vec::new()).unwrap();
     one.flush().unwrap();
-    assert!(matches!(
-        other.receive_blocking(None),
-        Err(FrameError::TooLong { .. })
-    ));
+    assert!(matches!(other.receive_blocking(None), Err(FrameError::TooLong { .. })));
 }
 
 #[test]
@@ -147,10 +118,7 @@ fn one_call_reads_a_bounded_amount() {
     while other.next_frame().unwrap().is_some() {
         frames += 1;
     }
-    assert!(
-        frames > 1000 && frames <= (DEFAULT_LIMIT + 5) / 5,
-        "{frames}"
-    );
+    assert!(frames > 1000 && frames <= (DEFAULT_LIMIT + 5) / 5, "{frames}");
 }
 
 #[test]
@@ -176,16 +144,7 @@ fn a_flood_of_descriptors_is_held_to_a_bound_and_nothing_leaks() {
     // A header that lies, over the real kernel path.
     send_some(peer.as_fd(), &[0, 0, 0, 0, 2], &eight[..1]).unwrap();
     let error = other.receive().unwrap_err();
-    assert!(
-        matches!(
-            error,
-            FrameError::MissingFds {
-                claimed: 2,
-                arrived: 1
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, FrameError::MissingFds { claimed: 2, arrived: 1 }), "{error}");
     assert_eq!(open_copies(name), ours);
 }
 
@@ -206,18 +165,11 @@ fn more_descriptors_than_allowed_with_one_write_are_refused() {
 fn waiting_ends_at_the_timeout_or_when_the_caller_says() {
     let (mut one, mut other) = Connection::pair().unwrap();
     let short = Some(Duration::from_millis(5));
-    assert!(matches!(
-        other.receive_blocking(short),
-        Err(FrameError::TimedOut)
-    ));
-    let error = other
-        .receive_blocking_with(None, &mut || false)
-        .unwrap_err();
+    assert!(matches!(other.receive_blocking(short), Err(FrameError::TimedOut)));
+    let error = other.receive_blocking_with(None, &mut || false).unwrap_err();
     assert!(matches!(error, FrameError::Io(error) if error.kind() == io::ErrorKind::Interrupted));
     // Nobody reads: the write waits, and can be told to stop.
-    let error = one
-        .send_blocking_with(&vec![0; 1 << 20], Vec::new(), &mut || false)
-        .unwrap_err();
+    let error = one.send_blocking_with(&vec![0; 1 << 20], Vec::new(), &mut || false).unwrap_err();
     assert!(matches!(error, FrameError::Io(error) if error.kind() == io::ErrorKind::Interrupted));
     assert!(one.wants_write());
 }

@@ -13,11 +13,7 @@ fn header(length: u32, fds: u8) -> Vec<u8> {
 }
 
 /// Feeds all bytes as one read each time there is room, collecting payloads as they become whole.
-fn feed(
-    incoming: &mut Incoming,
-    mut bytes: &[u8],
-    out: &mut Vec<Vec<u8>>,
-) -> Result<(), FrameError> {
+fn feed(incoming: &mut Incoming, mut bytes: &[u8], out: &mut Vec<Vec<u8>>) -> Result<(), FrameError> {
     while !bytes.is_empty() {
         let space = incoming.space();
         let count = space.len().min(bytes.len());
@@ -50,12 +46,7 @@ impl Random {
 
 #[test]
 fn a_stream_cut_at_every_byte_gives_the_same_frames() {
-    let frames: Vec<Vec<u8>> = vec![
-        b"".to_vec(),
-        b"one".to_vec(),
-        vec![7; 300],
-        b"last".to_vec(),
-    ];
+    let frames: Vec<Vec<u8>> = vec![b"".to_vec(), b"one".to_vec(), vec![7; 300], b"last".to_vec()];
     let mut outgoing = Outgoing::new();
     for frame in &frames {
         outgoing.push(frame, Vec::new()).unwrap();
@@ -79,16 +70,7 @@ fn lengths_above_the_limit_are_refused_before_memory_is_found() {
     for length in [DEFAULT_LIMIT as u32 + 1, 1 << 31, u32::MAX] {
         let mut incoming = Incoming::new();
         let error = feed(&mut incoming, &header(length, 0), &mut Vec::new()).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                FrameError::TooLong {
-                    limit: DEFAULT_LIMIT,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, FrameError::TooLong { limit: DEFAULT_LIMIT, .. }), "{error}");
         assert!(incoming.allocated() <= DEFAULT_LIMIT + HEADER);
     }
     // And below it, memory follows what arrives, not what is announced.
@@ -156,17 +138,10 @@ fn descriptors_must_come_with_the_first_byte_of_their_frame() {
     for (first, second) in [(1, 0), (0, 2), (0, 0)] {
         let mut incoming = Incoming::new();
         incoming.space()[..1].copy_from_slice(&stream[..1]);
-        incoming
-            .arrived(1, (0..first).map(|_| null()).collect())
-            .unwrap();
+        incoming.arrived(1, (0..first).map(|_| null()).collect()).unwrap();
         incoming.space()[..4].copy_from_slice(&stream[1..]);
-        let error = incoming
-            .arrived(4, (0..second).map(|_| null()).collect())
-            .unwrap_err();
-        assert!(
-            matches!(error, FrameError::MissingFds { claimed: 2, .. }),
-            "{error}"
-        );
+        let error = incoming.arrived(4, (0..second).map(|_| null()).collect()).unwrap_err();
+        assert!(matches!(error, FrameError::MissingFds { claimed: 2, .. }), "{error}");
     }
     let error = feed(&mut Incoming::new(), &header(0, 9), &mut Vec::new()).unwrap_err();
     assert!(matches!(error, FrameError::TooManyFds { count: 9 }));
@@ -209,11 +184,7 @@ fn random_and_mutated_streams_never_panic_or_take_more_than_the_limit() {
                 assert!(piece > 0);
                 space[..piece].copy_from_slice(&rest[..piece]);
                 rest = &rest[piece..];
-                let fds = if random.below(50) == 0 {
-                    random.below(10)
-                } else {
-                    0
-                };
+                let fds = if random.below(50) == 0 { random.below(10) } else { 0 };
                 incoming.arrived(piece, (0..fds).map(|_| null()).collect())?;
                 while incoming.next()?.is_some() {}
             }
@@ -250,8 +221,5 @@ fn one_write_never_runs_into_the_next_frame_with_descriptors() {
     assert_eq!((outgoing.len(), lengths(&outgoing)), (0, (0, 0)));
     assert!(outgoing.sets.is_empty());
     let nine = (0..9).map(|_| null()).collect();
-    assert!(matches!(
-        outgoing.push(b"", nine),
-        Err(FrameError::TooManyFds { count: 9 })
-    ));
+    assert!(matches!(outgoing.push(b"", nine), Err(FrameError::TooManyFds { count: 9 })));
 }

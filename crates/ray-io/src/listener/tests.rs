@@ -28,9 +28,7 @@ fn wait_for(listener: &Listener) {
     let poller = Poller::new().unwrap();
     poller.add(listener.as_fd(), 0, Interest::READ).unwrap();
     let mut events = Vec::new();
-    poller
-        .wait(&mut events, Some(Duration::from_secs(20)))
-        .unwrap();
+    poller.wait(&mut events, Some(Duration::from_secs(20))).unwrap();
     assert_eq!(events.len(), 1, "nobody connected");
 }
 
@@ -39,10 +37,7 @@ fn our_own_user_is_let_in() {
     let scratch = Scratch::new("ours");
     let path = scratch.0.join("socket");
     let listener = Listener::bind(&path).unwrap();
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(listener.accept().unwrap().is_none());
     let mut client = Connection::connect(&path).unwrap();
     let mut server = listener.accept().unwrap().unwrap();
@@ -66,9 +61,7 @@ fn paths_longer_than_an_address_work() {
     let listener = Listener::bind(&path).unwrap();
     let _client = Connection::connect(&path).unwrap();
     assert!(listener.accept().unwrap().is_some());
-    let error = Listener::bind(&directory.join("s".repeat(120)))
-        .unwrap_err()
-        .to_string();
+    let error = Listener::bind(&directory.join("s".repeat(120))).unwrap_err().to_string();
     assert!(error.contains("sss"), "{error}");
 }
 
@@ -114,10 +107,7 @@ fn other_users_are_turned_away_unread_and_not_connected_to() {
     assert!(listener.accept().unwrap().is_none());
     assert_eq!(listener.refused(), 1);
     let said = String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap();
-    assert!(
-        said.starts_with("closed") || said.starts_with("read b''"),
-        "{said}"
-    );
+    assert!(said.starts_with("closed") || said.starts_with("read b''"), "{said}");
 
     let mut server = stranger(
         "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + '/theirs')\n\

@@ -40,29 +40,17 @@ fn shared_name() -> String {
 #[test]
 fn a_session_is_private_and_where_the_environment_says() {
     let scratch = Scratch::new("place");
-    for (variable, parent) in [
-        ("XDG_RUNTIME_DIR", "ray".to_owned()),
-        ("RAY_TMPDIR", shared_name()),
-        ("TMPDIR", shared_name()),
-    ] {
+    for (variable, parent) in [("XDG_RUNTIME_DIR", "ray".to_owned()), ("RAY_TMPDIR", shared_name()), ("TMPDIR", shared_name())] {
         let session = scratch.create(variable).unwrap();
         assert_eq!(session.parent(), scratch.0.join(parent), "{variable}");
-        assert_eq!(
-            (mode(session.path()), mode(session.parent())),
-            (0o700, 0o700)
-        );
+        assert_eq!((mode(session.path()), mode(session.parent())), (0o700, 0o700));
         assert_eq!(mode(&session.path().join("lock")), 0o600);
         assert!(is_session_name(&session.name));
         session.remove().unwrap();
     }
     // A runtime directory that others may read is not one.
     std::fs::set_permissions(&scratch.0, Permissions::from_mode(0o750)).unwrap();
-    assert_eq!(
-        place(&|name| (name == "XDG_RUNTIME_DIR").then(|| scratch.0.clone().into()))
-            .unwrap()
-            .0,
-        Path::new("/tmp")
-    );
+    assert_eq!(place(&|name| (name == "XDG_RUNTIME_DIR").then(|| scratch.0.clone().into())).unwrap().0, Path::new("/tmp"));
     assert!(place(&|name| (name == "RAY_TMPDIR").then(|| "relative".into())).is_err());
     let long = |name: &str| (name == "TMPDIR").then(|| format!("/tmp/{}", "./".repeat(40)).into());
     assert_eq!(place(&long).unwrap().0, Path::new("/tmp"));
@@ -78,10 +66,7 @@ fn what_others_could_have_planted_is_refused_by_name() {
     std::fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
     let refusal = || {
         let error = scratch.create("RAY_TMPDIR").unwrap_err();
-        assert!(
-            error.to_string().contains(planted.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(planted.to_str().unwrap()), "{error}");
         assert!(remove_stale(&planted).is_err());
         error.to_string()
     };

@@ -106,9 +106,6 @@ impl Cluster {
                 self.procs[proc].channels.entry(*from).or_insert(Channel { peer, ..Channel::default() }).serves = true;
                 self.say(proc, ToScheduler::AcceptChannel { to: *from });
                 self.look_into_rings(proc, peer)?;
-                if !self.procs[proc].alive {
-                    return Ok(());
-                }
             }
             FromScheduler::ChannelAccepted { from } => {
                 let peer = self.by_client[from];
@@ -119,9 +116,6 @@ impl Cluster {
             }
             FromScheduler::PeerLost { client, exit } => {
                 self.peer_lost(proc, *client, exit)?;
-                if !self.procs[proc].alive {
-                    return Ok(());
-                }
             }
             FromScheduler::FlushReports { request } => {
                 self.core(proc).flush_reports();
@@ -152,6 +146,9 @@ impl Cluster {
                 }
             }
             _ => {}
+        }
+        if !self.procs[proc].alive {
+            return Ok(()); // a cancel it found in a ring killed it
         }
         let now = self.time();
         self.core(proc).scheduler_said(now, message);
@@ -202,7 +199,7 @@ impl Cluster {
 
     /// Reads everything a peer has written: its answers, and what it wants done.
     pub(crate) fn look_into_rings(&mut self, proc: ProcId, peer: ProcId) -> Check {
-        let Some(&client) = self.clients.get(&peer) else { return Ok(()) };
+        let Some(&client) = self.clients.get(&peer).filter(|_| self.procs[proc].alive) else { return Ok(()) };
         let Some(channel) = self.procs[proc].channels.get(&client).copied() else { return Ok(()) };
         if channel.accepted {
             while let Some(bytes) = self.rings.pop(peer, proc, Lane::Results) {

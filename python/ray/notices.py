@@ -76,9 +76,9 @@ def _print(notice):
         print(f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr)
     source = (notice.pid, notice.stderr)
     lines = []
-    for line in notice.text.splitlines():
-        while line.startswith("\x1e") and "\x1f" in line:
-            name, line = line[1:].split("\x1f", 1)
+    for line in notice.text.removesuffix("\n").split("\n"):
+        while line.startswith("\x02") and "\x03" in line:
+            name, line = line[1:].split("\x03", 1)
             _names[source] = name
         name = _names.get(source) or "worker"
         lines.append(f"({name} pid={notice.pid}) {line}\n")

@@ -8,7 +8,7 @@ import sys
 from ray import _core, cluster, exceptions
 
 #: Stands before output of another function than the output before it; the driver reads it and prints the function's name.
-NAME_MARK = "\x1e{}\x1f"
+NAME_MARK = "\x02{}\x03"
 
 
 def main(session, spawn, environment):

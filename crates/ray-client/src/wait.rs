@@ -38,37 +38,42 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 const LOOKS_PER_GLANCE: u32 = 32;
 
 impl Client {
-    /// Waits until `enough` of the objects have values (failures count).
+    /// Waits until `enough` of the objects have values (failures count). Returns which, at most `enough` of them and in order, and how
+    /// the wait ended.
     pub fn wait_for_objects(
         &self,
         objects: &[ObjectId],
         enough: usize,
         deadline: Option<Instant>,
         interrupt: Interrupt<'_>,
-    ) -> WaitEnd {
-        {
-            let mut state = self.shared.lock();
-            for &object in objects {
-                state.process.ask_for(object);
+    ) -> (Vec<usize>, WaitEnd) {
+        self.ask_for_foreign(objects);
+        let mut ready = Vec::new();
+        let mut seen_arrivals = None;
+        let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
+            // Looking at ten thousand objects costs something; it is done when one of them may have come, and only as far as needed.
+            let arrivals = state.process.arrivals();
+            if seen_arrivals != Some(arrivals) {
+                seen_arrivals = Some(arrivals);
+                ready.clear();
+                ready.extend((0..objects.len()).filter(|at| state.is_ready(objects[*at])).take(enough));
             }
-            self.shared.act(&mut state);
+            ready.len() == enough
+        });
+        (ready, end)
+    }
+
+    /// Makes sure that news of other processes' objects will come.
+    fn ask_for_foreign(&self, objects: &[ObjectId]) {
+        let me = self.shared.identity.client;
+        if objects.iter().all(|object| object.owner() == me) {
+            return;
         }
-        // Objects before `from` are known to be ready: a wait for ten thousand looks at each once, not ten thousand times.
-        let mut from = 0;
-        let mut done = move |state: &mut State| {
-            if enough == objects.len() {
-                while from < objects.len() && state.is_ready(objects[from]) {
-                    from += 1;
-                }
-                return from == objects.len();
-            }
-            let mut ready = 0;
-            objects.iter().any(|&object| {
-                ready += usize::from(state.is_ready(object));
-                ready >= enough
-            })
-        };
-        self.shared.wait(deadline, true, Some(objects), interrupt, &mut done)
+        let mut state = self.shared.lock();
+        for &object in objects {
+            state.process.ask_for(object);
+        }
+        self.shared.act(&mut state);
     }
 
     /// Waits until all of the objects have values, or one of them a failure; returns the values there are, in order.
@@ -78,14 +83,8 @@ impl Client {
         deadline: Option<Instant>,
         interrupt: Interrupt<'_>,
     ) -> Result<Vec<Value>, WaitEnd> {
+        self.ask_for_foreign(objects);
         let mut values: Vec<Value> = Vec::with_capacity(objects.len());
-        {
-            let mut state = self.shared.lock();
-            for &object in objects {
-                state.process.ask_for(object);
-            }
-            self.shared.act(&mut state);
-        }
         let mut looks = 0_u32;
         let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
             while let Some(&object) = objects.get(values.len()) {
@@ -99,7 +98,7 @@ impl Client {
             }
             // A failure behind one that takes long: looked for now and then, because it means looking at all.
             looks += 1;
-            if looks.is_power_of_two() || looks % 64 == 0 {
+            if looks.is_power_of_two() || looks.is_multiple_of(64) {
                 let failed = |object: &&ObjectId| state.has_failed(**object);
                 if let Some(&object) = objects[values.len()..].iter().find(failed) {
                     values.extend(state.value(object));
@@ -112,12 +111,6 @@ impl Client {
             WaitEnd::Ready => Ok(values),
             other => Err(other),
         }
-    }
-
-    /// For each object, whether it has a value by now.
-    pub fn which_are_ready(&self, objects: &[ObjectId]) -> Vec<bool> {
-        let state = self.shared.lock();
-        objects.iter().map(|object| state.is_ready(*object)).collect()
     }
 }
 

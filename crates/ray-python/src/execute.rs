@@ -195,6 +195,8 @@ impl Worker {
             return Failure::Cancelled { function: name.to_owned() }.into_value();
         }
         let pickled = || -> PyResult<Vec<u8>> {
+            // Before 3.12 the interpreter keeps the traceback beside the exception, not in it.
+            error.value(py).setattr("__traceback__", error.traceback(py))?;
             let dump = py.import("ray.worker_main")?.getattr("dump_failure")?;
             dump.call1((error.value(py), name))?.extract()
         };

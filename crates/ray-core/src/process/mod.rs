@@ -118,6 +118,8 @@ pub struct Process {
     node: NodeId,
     next_seq: u64,
     objects: HashMap<ObjectId, Object>,
+    /// Objects that have got their values so far.
+    arrivals: u64,
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
     tasks: HashMap<u64, Task>,
@@ -146,6 +148,7 @@ impl Process {
             node,
             next_seq: 1,
             objects: HashMap::new(),
+            arrivals: 0,
             awaited_elsewhere: HashSet::new(),
             tasks: HashMap::new(),
             failing: VecDeque::new(),

@@ -299,7 +299,14 @@ impl Process {
         }
     }
 
+    /// How many objects have got their values so far: while this stands still, nobody needs to look again.
+    #[inline]
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
     fn now_ready(&mut self, object: ObjectId) {
+        self.arrivals += 1;
         let entry = self.objects.get_mut(&object).expect("its value was just set");
         if core::mem::take(&mut entry.watched) {
             self.actions.push_back(Action::Ready(object));

@@ -142,7 +142,8 @@ fn workers_are_shared_among_those_who_wish() {
         cluster.wants(DRIVER, 3);
         cluster.says(DRIVER, ToScheduler::ReturnLease { worker: ClientId(worker) });
     }
-    let shares: Vec<usize> = [DRIVER, other].map(|client| cluster.scheduler.leases().filter(|(_, to)| *to == client).count()).to_vec();
+    let shares: Vec<usize> =
+        [DRIVER, other].map(|client| cluster.scheduler.leases().filter(|(_, to)| *to == client).count()).to_vec();
     assert_eq!(shares.iter().sum::<usize>(), 3);
     assert!(shares.iter().all(|share| *share > 0), "{shares:?}");
 }
@@ -171,7 +172,9 @@ fn what_no_node_has_is_refused_with_a_reason() {
     let mut cluster = Cluster::new(1);
     let shape = Resources::cpus(4);
     let actions = cluster.says(DRIVER, ToScheduler::WantLeases { shape, count: 1, near: None });
-    assert!(matches!(&actions[..], [Action::Client(DRIVER, FromScheduler::Unschedulable { reason, .. })] if reason.contains("CPU: 4")));
+    assert!(
+        matches!(&actions[..], [Action::Client(DRIVER, FromScheduler::Unschedulable { reason, .. })] if reason.contains("CPU: 4"))
+    );
 }
 
 #[test]
@@ -389,7 +392,10 @@ fn a_name_belongs_to_one_live_actor() {
     let again = ActorSpec { name: String::from("one"), ..ActorSpec::default() };
     let actor = TaskId { client: DRIVER, seq: 2 };
     let actions = cluster.says(DRIVER, ToScheduler::Actor(ActorMessage::Create { actor, spec: again }));
-    assert!(matches!(&actions[..], [Action::Client(DRIVER, FromScheduler::Actor(ActorNotice::Registered { refused: Some(_), .. }))]));
+    assert!(matches!(
+        &actions[..],
+        [Action::Client(DRIVER, FromScheduler::Actor(ActorNotice::Registered { refused: Some(_), .. }))]
+    ));
 }
 
 #[test]

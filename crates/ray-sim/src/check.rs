@@ -76,7 +76,8 @@ pub fn judge(object: ObjectId, expect: &Expect, outcome: &Outcome, faults: &Faul
     let honest = match outcome {
         Outcome::Value(content) => expect.value == Some(content.value) && expect.inner.len() == content.inner.len(),
         Outcome::Failed(Cause::Planned) => expect.value.is_none(),
-        Outcome::Failed(Cause::Crashed) => faults.kills > 0 && faults.finite_retries,
+        // A task cancelled by force is one whose worker was killed, and is not tried again.
+        Outcome::Failed(Cause::Crashed) => faults.kills > 0 && (faults.finite_retries || faults.cancels > 0),
         Outcome::Failed(Cause::OwnerDied) => faults.kills > 0,
         Outcome::Failed(Cause::Cancelled) => faults.cancels > 0,
         Outcome::Failed(Cause::ActorDied) => faults.kills > 0 || faults.actors_end,

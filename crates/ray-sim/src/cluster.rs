@@ -19,6 +19,7 @@ use std::time::Duration;
 
 /// Something that happens.
 #[derive(Debug)]
+#[allow(missing_docs)] // the fields are what their names say
 pub enum Event {
     /// A message from a process reaches the scheduler.
     Up(ProcId, Up),
@@ -154,8 +155,8 @@ impl Cluster {
         let scheduler = Scheduler::new(Config { cluster: seed, nodes: vec![node], fail_unschedulable: true });
         Cluster {
             rng: Rng::new(seed ^ 0x5eed),
-            agenda: Agenda::new(),
-            links: Links::new(),
+            agenda: Agenda::default(),
+            links: Links::default(),
             plan,
             trace,
             scheduler,
@@ -344,9 +345,13 @@ impl Cluster {
 
     /// Puts a message on its way.
     pub(crate) fn send(&mut self, link: Link, event: Event) {
+        self.send_numbered(link, event);
+    }
+
+    fn send_numbered(&mut self, link: Link, event: Event) -> u64 {
         let arrives = self.agenda.now() + self.plan.weather.delay(&mut self.rng);
         let arrives = self.links.arrival(link, arrives);
-        self.agenda.at(arrives, event);
+        self.agenda.at(arrives, event)
     }
 
     /// A process says something to the scheduler.
@@ -357,7 +362,15 @@ impl Cluster {
                 return;
             }
         }
-        self.send(Link::Up(from), Event::Up(from, Up::Says(message)));
+        // What can wait a little stays in the process's own memory for up to 5 ms, or until something urgent follows.
+        let may_wait = matches!(message, ToScheduler::Hold { .. } | ToScheduler::Report(_));
+        let now = self.agenda.now();
+        let number = self.send_numbered(Link::Up(from), Event::Up(from, Up::Says(message)));
+        let unsent = &mut self.procs[from].unsent;
+        unsent.retain(|(since, _)| may_wait && now - since < 5 * MILLI);
+        if may_wait {
+            unsent.push((now, number));
+        }
     }
 
     fn start(&mut self, role: Role) -> ProcId {
@@ -391,6 +404,13 @@ impl Cluster {
             self.tally.count("tasks that died with their worker");
         }
         self.tally.count("deaths");
+        // What it had not sent yet goes with it: all of it, or (it was just being sent) nothing.
+        let (unsent, now) = (core::mem::take(&mut self.procs[proc].unsent), self.agenda.now());
+        if self.rng.per_mille(500) {
+            for (_, number) in unsent.into_iter().filter(|(since, _)| now - since < 5 * MILLI) {
+                self.agenda.withdraw(number);
+            }
+        }
         self.procs[proc].core = None;
         self.procs[proc].frame = None;
         self.send(Link::Up(proc), Event::Up(proc, Up::End));
@@ -406,7 +426,7 @@ impl Cluster {
 
     /// Chance: a process is killed, or stands still for a while.
     fn misfortune(&mut self) {
-        if self.plan.kills > 0 && self.rng.next() % 1_000_000 < self.plan.kills_per_million {
+        if self.plan.kills > 0 && self.rng.number() % 1_000_000 < self.plan.kills_per_million {
             let may_die = |proc: &Proc| proc.alive && (self.plan.drivers_die || !proc.is_driver());
             let candidates: Vec<ProcId> = (0..self.procs.len()).filter(|&proc| may_die(&self.procs[proc])).collect();
             // Who is at work has more to lose.
@@ -419,9 +439,13 @@ impl Cluster {
                 self.agenda.after(0, Event::Kill(victim));
             }
         }
-        if self.rng.next() % 1_000_000 < self.plan.pauses_per_million && !self.procs.is_empty() {
+        if self.rng.number() % 1_000_000 < self.plan.pauses_per_million && !self.procs.is_empty() {
             let sleeper = self.rng.index(self.procs.len());
-            self.procs[sleeper].paused_until = self.agenda.now() + self.rng.within(MILLI, 400 * MILLI);
+            let resume = self.agenda.now() + self.rng.within(MILLI, 400 * MILLI);
+            // A pause is never changed: what arrived in it already waits for its end, and nothing may pass it.
+            if self.procs[sleeper].paused_until <= self.agenda.now() {
+                self.procs[sleeper].paused_until = resume;
+            }
         }
     }
 }

@@ -26,34 +26,46 @@ pub struct Agenda<E> {
     events: BTreeMap<u64, E>,
 }
 
-impl<E> Agenda<E> {
-    /// Nothing to happen yet.
-    pub fn new() -> Self {
+impl<E> Default for Agenda<E> {
+    fn default() -> Self {
         Agenda { now: 0, next: 0, heap: BinaryHeap::new(), events: BTreeMap::new() }
     }
+}
 
+impl<E> Agenda<E> {
     /// The time of the event that happens just now.
     pub fn now(&self) -> Nanos {
         self.now
     }
 
-    /// Lets something happen at that time.
-    pub fn at(&mut self, when: Nanos, event: E) {
-        self.heap.push(Reverse((when.max(self.now), self.next)));
-        self.events.insert(self.next, event);
+    /// Lets something happen at that time. The number is for [`withdraw`](Self::withdraw).
+    pub fn at(&mut self, when: Nanos, event: E) -> u64 {
+        let number = self.next;
+        self.heap.push(Reverse((when.max(self.now), number)));
+        self.events.insert(number, event);
         self.next += 1;
+        number
+    }
+
+    /// Something will not happen after all, if it has not happened yet.
+    pub fn withdraw(&mut self, number: u64) {
+        self.events.remove(&number);
     }
 
     /// Lets something happen that much later.
     pub fn after(&mut self, delay: Nanos, event: E) {
-        self.at(self.now + delay, event);
+        let _ = self.at(self.now + delay, event);
     }
 
     /// The next event.
     pub fn pop(&mut self) -> Option<E> {
-        let Reverse((when, number)) = self.heap.pop()?;
-        self.now = when;
-        self.events.remove(&number)
+        loop {
+            let Reverse((when, number)) = self.heap.pop()?;
+            if let Some(event) = self.events.remove(&number) {
+                self.now = when;
+                return Some(event);
+            }
+        }
     }
 }
 
@@ -91,12 +103,13 @@ pub struct Links<L> {
     last: BTreeMap<L, Nanos>,
 }
 
-impl<L: Ord> Links<L> {
-    /// No link was used yet.
-    pub fn new() -> Self {
+impl<L> Default for Links<L> {
+    fn default() -> Self {
         Links { last: BTreeMap::new() }
     }
+}
 
+impl<L: Ord> Links<L> {
     /// When a message that would arrive at `when` arrives on this link.
     pub fn arrival(&mut self, link: L, when: Nanos) -> Nanos {
         let last = self.last.entry(link).or_default();

@@ -29,6 +29,8 @@ pub struct Proc {
     pub frame: Option<Frame>,
     /// Whether a [`Run`](crate::cluster::Event::Run) is on its way.
     pub runs: bool,
+    /// Messages to the scheduler that may not have left yet, and since when.
+    pub unsent: Vec<(Nanos, u64)>,
     /// When it will look after its timers.
     pub timer: Option<Nanos>,
     /// The actor it became, and whether it is to end after what is queued.
@@ -37,6 +39,7 @@ pub struct Proc {
 
 /// What a process is.
 #[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)] // the fields are what their names say
 pub enum Role {
     /// It runs this program, then stays until told to leave.
     Driver { program: ProgramId, done: bool },
@@ -146,6 +149,7 @@ impl Proc {
             unstarted: VecDeque::new(),
             frame: None,
             runs: false,
+            unsent: Vec::new(),
             timer: None,
             actor: None,
         }

@@ -24,6 +24,7 @@ pub struct Expect {
 
 /// One step of a program.
 #[derive(Debug, Clone)]
+#[allow(missing_docs)] // the fields are what their names say
 pub enum Op {
     /// Computes for this many microseconds.
     Work(u64),

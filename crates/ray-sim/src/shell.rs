@@ -285,7 +285,8 @@ impl Cluster {
     /// Sends the only result of a task.
     pub(crate) fn answer(&mut self, proc: ProcId, to: ClientId, seq: u64, value: &Value, has_refs: bool) {
         let mut bytes = Vec::new();
-        record::write_result_header(&mut bytes, seq, 0, 1, false, 100);
+        let run_time_us = self.rng.pick(&[1, 20, 100, 1_000]);
+        record::write_result_header(&mut bytes, seq, 0, 1, false, run_time_us);
         record::write_result_value(&mut bytes, value, has_refs);
         self.push(proc, to, Lane::Results, bytes);
     }

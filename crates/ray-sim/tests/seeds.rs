@@ -28,7 +28,7 @@ fn promises_hold_whatever_happens() {
     std::panic::set_hook(Box::new(|panic| {
         // A broken invariant inside a run is reported below, with its story.
         if std::thread::current().name().is_some() {
-            eprintln!("{panic}");
+            eprintln!("{panic}\n{}", std::backtrace::Backtrace::capture());
         }
     }));
     let next = AtomicU64::new(first);

@@ -5,6 +5,7 @@ use super::{Scheduler, workers};
 use ray_protocol::control::{ActorMessage, ActorNotice, ActorRow, ActorSpec, FromScheduler};
 use ray_protocol::value::{Exit, describe_exit};
 use ray_protocol::{ClientId, Failure, NodeId, TaskId};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One actor.
@@ -63,13 +64,17 @@ impl Scheduler {
         let mut refused = None;
         if !spec.name.is_empty() {
             let key = (spec.namespace.clone(), spec.name.clone());
-            if self.actor_names.contains_key(&key) {
-                refused = Some(format!(
-                    "The name {} (namespace={}) is already taken by a live actor. Use another name, ray.get_actor, or get_if_exists=True.",
-                    spec.name, spec.namespace
-                ));
-            } else {
-                self.actor_names.insert(key, actor);
+            match self.actor_names.entry(key) {
+                Entry::Occupied(_) => {
+                    refused = Some(format!(
+                        "The name {} (namespace={}) is already taken by a live actor. Use another name, ray.get_actor, or \
+                         get_if_exists=True.",
+                        spec.name, spec.namespace
+                    ));
+                }
+                Entry::Vacant(free) => {
+                    free.insert(actor);
+                }
             }
         }
         if refused.is_some() {

@@ -46,7 +46,7 @@ fn some_actor(author: &mut Author<'_>, driver: &mut Scope) -> usize {
     }
     let inside = if author.rng.per_mille(300) {
         let stored = author.rng.per_mille(500);
-        vec![driver.put(author.rng.next(), vec![], stored)]
+        vec![driver.put(author.rng.number(), vec![], stored)]
     } else {
         vec![]
     };

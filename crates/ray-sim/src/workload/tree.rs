@@ -27,7 +27,7 @@ pub(super) fn chain(author: &mut Author<'_>) -> Program {
     for _ in 0..count {
         let by_ref = some_of(author, &slots, 3);
         let expects: Vec<_> = by_ref.iter().map(|&slot| driver.expect(slot)).collect();
-        let mut scope = Scope::task(author.rng.next(), &[], &expects);
+        let mut scope = Scope::task(author.rng.number(), &[], &expects);
         ordinary_work(author, &mut scope);
         let stored = author.is_stored();
         let program = author.add(scope.finish(vec![], stored));
@@ -57,7 +57,7 @@ fn nest(author: &mut Author<'_>, depth: u64) -> ProgramId {
     if depth == 0 {
         return leaf(author);
     }
-    let mut scope = Scope::task(author.rng.next(), &[], &[]);
+    let mut scope = Scope::task(author.rng.number(), &[], &[]);
     let width = author.rng.within(1, 2);
     let below = (0..width).map(|child| if child == 0 { nest(author, depth - 1) } else { leaf(author) }).collect::<Vec<_>>();
     let slots: Vec<Slot> = below.into_iter().map(|program| author.submit(&mut scope, program, vec![], vec![])).collect();
@@ -96,7 +96,7 @@ fn steps(author: &mut Author<'_>, scope: &mut Scope, budget: &mut u64, depth: u6
             4 | 5 => {
                 let inner = some_of(author, &live, 3);
                 let stored = author.is_stored();
-                scope.put(author.rng.next(), inner, stored);
+                scope.put(author.rng.number(), inner, stored);
             }
             6 => author.some_work(scope),
             _ if live.is_empty() => {}
@@ -111,7 +111,7 @@ fn steps(author: &mut Author<'_>, scope: &mut Scope, budget: &mut u64, depth: u6
 
 fn inner_task(author: &mut Author<'_>, outer: &Scope, by_ref: &[Slot], nested: &[Slot], budget: &mut u64, depth: u64) -> ProgramId {
     let expects = |slots: &[Slot]| slots.iter().map(|&slot| outer.expect(slot)).collect::<Vec<Rc<_>>>();
-    let mut scope = Scope::task(author.rng.next(), &expects(nested), &expects(by_ref));
+    let mut scope = Scope::task(author.rng.number(), &expects(nested), &expects(by_ref));
     ordinary_work(author, &mut scope);
     if depth > 0 {
         steps(author, &mut scope, budget, depth - 1);
@@ -123,7 +123,7 @@ fn inner_task(author: &mut Author<'_>, outer: &Scope, by_ref: &[Slot], nested: &
 }
 
 pub(super) fn leaf(author: &mut Author<'_>) -> ProgramId {
-    let mut scope = Scope::task(author.rng.next(), &[], &[]);
+    let mut scope = Scope::task(author.rng.number(), &[], &[]);
     ordinary_work(author, &mut scope);
     let stored = author.is_stored();
     author.add(scope.finish(vec![], stored))

@@ -171,7 +171,7 @@ impl Cluster {
                 }
             }
             Op::Create(creation) => self.create(proc, &creation),
-            Op::Call { actor, program, retries, .. } => self.call(proc, actor, program, retries),
+            Op::Call { actor, program, nested, retries, .. } => self.call(proc, actor, program, &nested, retries),
             Op::KillActor { actor, no_restart } => {
                 if let Some(actor) = frame.actors[actor] {
                     self.say(proc, ToScheduler::Actor(ActorMessage::Kill { actor, no_restart }));
@@ -221,12 +221,7 @@ impl Cluster {
         for &input in &inputs {
             record::write_reference_argument(&mut body, input);
         }
-        if !nested.is_empty() {
-            body.extend_from_slice(&(nested.len() as u32).to_le_bytes());
-            for &object in &nested {
-                record::write_object(&mut body, object);
-            }
-        }
+        write_nested(&mut body, &nested);
         let shape = self.core(proc).shape(&Resources::new([(String::from("CPU"), spawn.half_cpus * RESOURCE_UNIT / 2)]));
         let spec = TaskSpec {
             function: FunctionId(u64::from(spawn.program % 4)),
@@ -356,18 +351,20 @@ impl Cluster {
         self.frame(proc).actors.push(Some(actor));
     }
 
-    fn call(&mut self, proc: ProcId, actor: usize, program: ProgramId, retries: i32) {
-        let Some(actor) = self.frame(proc).actors[actor] else {
+    fn call(&mut self, proc: ProcId, actor: usize, program: ProgramId, nested: &[Slot], retries: i32) {
+        let (Some(actor), Some(nested)) = (self.frame(proc).actors[actor], self.objects(proc, nested)) else {
             self.frame(proc).slots.push(None);
             return;
         };
         let mut body = Vec::new();
         record::write_inline_argument(&mut body, &program.to_le_bytes());
+        write_nested(&mut body, &nested);
         let task = TaskSpec {
             flags: flag::ACTOR_CALL,
             returns: 1,
             arguments: 1,
             body,
+            nested,
             max_retries: retries,
             parent: self.parent(proc),
             ..TaskSpec::default()
@@ -463,5 +460,15 @@ impl Cluster {
             return Err(format!("I6: {object} is freed twice"));
         }
         Ok(())
+    }
+}
+
+/// Appends the references nested in a task's arguments.
+fn write_nested(body: &mut Vec<u8>, nested: &[ObjectId]) {
+    if !nested.is_empty() {
+        body.extend_from_slice(&(nested.len() as u32).to_le_bytes());
+        for &object in nested {
+            record::write_object(body, object);
+        }
     }
 }

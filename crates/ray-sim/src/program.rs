@@ -45,7 +45,7 @@ pub enum Op {
     /// Makes an actor; it has a number among the actors of this program, not a slot.
     Create(Creation),
     /// Calls an actor; its result is a new slot.
-    Call { actor: usize, program: ProgramId, expect: Rc<Expect>, retries: i32 },
+    Call { actor: usize, program: ProgramId, nested: Vec<Slot>, expect: Rc<Expect>, retries: i32 },
     /// Kills an actor.
     KillActor { actor: usize, no_restart: bool },
     /// Drops the handle of an actor.
@@ -270,8 +270,8 @@ impl Scope {
     }
 
     /// Calls an actor.
-    pub fn call(&mut self, actor: usize, program: ProgramId, expect: Rc<Expect>, retries: i32) -> Slot {
-        self.ops.push(Op::Call { actor, program, expect: expect.clone(), retries });
+    pub fn call(&mut self, actor: usize, program: ProgramId, nested: Vec<Slot>, expect: Rc<Expect>, retries: i32) -> Slot {
+        self.ops.push(Op::Call { actor, program, nested, expect: expect.clone(), retries });
         self.slot(expect)
     }
 

@@ -23,10 +23,12 @@ pub(super) fn calls(author: &mut Author<'_>) -> Program {
             2 => author.some_work(&mut driver),
             3 if !slots.is_empty() => driver.get(author.rng.pick(&slots)),
             _ => {
-                let program = tree::leaf(author);
+                let nested = tree::some_of(author, &slots, 2);
+                let expects: Vec<_> = nested.iter().map(|&slot| driver.expect(slot)).collect();
+                let program = tree::leaf_with(author, &expects);
                 let expect = author.programs[program as usize].expect.clone();
                 let retries = author.rng.pick(&author.style.retries);
-                slots.push(driver.call(author.rng.pick(&actors), program, expect, retries));
+                slots.push(driver.call(author.rng.pick(&actors), program, nested, expect, retries));
             }
         }
     }

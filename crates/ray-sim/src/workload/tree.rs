@@ -1,7 +1,7 @@
 //! Tasks that submit tasks: independent ones, chains, nests deeper than there are workers, and anything at random.
 
 use super::Author;
-use crate::program::{Program, ProgramId, Scope, Slot};
+use crate::program::{Expect, Program, ProgramId, Scope, Slot};
 use std::rc::Rc;
 
 /// Tasks that have nothing to do with each other.
@@ -122,11 +122,18 @@ fn inner_task(author: &mut Author<'_>, outer: &Scope, by_ref: &[Slot], nested: &
     author.add(scope.finish(returns, stored))
 }
 
-pub(super) fn leaf(author: &mut Author<'_>) -> ProgramId {
-    let mut scope = Scope::task(author.rng.number(), &[], &[]);
+fn leaf(author: &mut Author<'_>) -> ProgramId {
+    leaf_with(author, &[])
+}
+
+/// A task that gets references and gives some of them back.
+pub(super) fn leaf_with(author: &mut Author<'_>, nested: &[Rc<Expect>]) -> ProgramId {
+    let mut scope = Scope::task(author.rng.number(), nested, &[]);
     ordinary_work(author, &mut scope);
     let stored = author.is_stored();
-    author.add(scope.finish(vec![], stored))
+    let live = scope.live();
+    let returns = some_of(author, &live, 1);
+    author.add(scope.finish(returns, stored))
 }
 
 fn ordinary_work(author: &mut Author<'_>, scope: &mut Scope) {
@@ -137,7 +144,7 @@ fn ordinary_work(author: &mut Author<'_>, scope: &mut Scope) {
 }
 
 /// Some of these, each at most once.
-fn some_of(author: &mut Author<'_>, slots: &[Slot], most: u64) -> Vec<Slot> {
+pub(super) fn some_of(author: &mut Author<'_>, slots: &[Slot], most: u64) -> Vec<Slot> {
     let mut left = slots.to_vec();
     let count = author.rng.within(0, most.min(left.len() as u64));
     (0..count).map(|_| left.remove(author.rng.index(left.len()))).collect()

@@ -72,9 +72,10 @@ def stop():
     notices = sys.modules.get("ray.notices")
     _core.disconnect(True, _PATIENCE_S)
     _core.stop_cluster(_PATIENCE_S)
-    _session_dir = None
     if notices is not None:
-        notices.stop()
+        notices.stop()  # after the last output of workers has been printed
+    _core.forget()
+    _session_dir = None
 
 
 def _join(session, role, spawn=0):

@@ -32,8 +32,8 @@ pub enum WaitEnd {
 /// Called now and then while a thread waits; true ends the wait (a signal handler raised).
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
 
-/// No sleep is longer, so that a signal another thread took, or a bell a broken peer drained, costs at most this.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+/// No sleep is longer, so that a bell a broken peer drained costs at most this; and an idle process wakes once a second, no more.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Looks between two glances at the clock while spinning.
 const LOOKS_PER_GLANCE: u32 = 32;
 

@@ -34,7 +34,7 @@ mod _core {
     use super::objects::{cancel, get, is_ready, put, wait, watch};
     #[pymodule_export]
     use super::session::{
-        Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, graph, identity, is_connected,
+        Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, forget, graph, identity, is_connected,
         key_value, next_notices, running_task, store_stats,
     };
     #[pymodule_export]

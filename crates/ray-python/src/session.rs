@@ -112,13 +112,19 @@ pub(crate) fn raise_pending() -> PyErr {
     pending.unwrap_or_else(|| pyo3::exceptions::PyKeyboardInterrupt::new_err(()))
 }
 
-/// Leaves the cluster; its owner ends it and waits up to `patience` seconds until everything is down.
+/// Leaves the cluster; its owner ends it and waits up to `patience` seconds until everything is down. What arrived by then can still be
+/// read with [`next_notices`]; [`forget`] ends that.
 #[pyfunction]
 pub(crate) fn disconnect(py: Python<'_>, end_cluster: bool, patience: f64) {
-    let client = CURRENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-    if let Some(client) = client {
+    if let Some(client) = current_if_any() {
         py.detach(|| client.leave(end_cluster, Duration::from_secs_f64(patience)));
     }
+}
+
+/// Drops the membership left with [`disconnect`].
+#[pyfunction]
+pub(crate) fn forget() {
+    drop(CURRENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
 }
 
 /// Whether this process is in a cluster that is not known to be over.

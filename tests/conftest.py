@@ -1,0 +1,105 @@
+"""Fixtures: clusters, and the check that a test leaves nothing behind.
+
+The test process gets its own place for session directories and a mark in its environment, which everything it starts inherits: so
+several test runs on one machine do not see each other, and what a test leaves is found wherever it hid.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+from support import MARK, WATCHDOG_S, ours, wait_until
+
+os.environ[MARK] = uuid.uuid4().hex
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_place():
+    """Sessions go to a directory of this run; it must be empty at the end."""
+    place = tempfile.mkdtemp(prefix="raio-")
+    os.environ["XDG_RUNTIME_DIR"] = place
+    yield
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _functions_travel_by_value(request):
+    """Workers need not import the test's module, which would import pytest."""
+    import cloudpickle
+    import support
+
+    for module in (request.module, support):
+        cloudpickle.register_pickle_by_value(module)
+    yield
+    for module in (request.module, support):
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(_own_place):
+    """Fails a test that leaves a process, an open descriptor, a file of a session, or a name in /dev/shm."""
+    before = _open_things()
+    if before.processes:  # a cluster that a wider fixture started: looked at when that has ended
+        yield
+        return
+    yield
+    import gc
+
+    gc.collect()
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not _open_things().beyond(before), watchdog=WATCHDOG_S / 4)
+    left = _open_things().beyond(before)
+    if left:
+        for pid in _open_things().processes:
+            with contextlib.suppress(OSError):
+                os.kill(pid, 9)
+        pytest.fail("left behind:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture
+def cluster():
+    """Starts clusters: `cluster(num_workers=2)`; the last one is stopped at the end."""
+    import ray
+
+    def start(num_workers=2, **others):
+        ray.services.start_ray_local(num_workers=num_workers, **others)
+
+    yield start
+    ray.shutdown()
+
+
+@pytest.fixture
+def two_workers(cluster):
+    """A running cluster of two workers and one store."""
+    cluster(num_workers=2)
+
+
+@pytest.fixture
+def two_stores(cluster):
+    """A running cluster of two stores with two workers each."""
+    cluster(num_workers=4, num_objstores=2)
+
+
+class _open_things:
+    """What there is just now that could be left behind."""
+
+    def __init__(self):
+        self.processes = ours()
+        self.descriptors = {}
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # the one that listed them
+                self.descriptors[name] = os.readlink(f"/proc/self/fd/{name}")
+        # Others of this machine use it too; that no process of ours maps anything there is shown in test_security.py.
+        self.shared_names = {name for name in os.listdir("/dev/shm") if name.startswith(("ray", "raio", "objstore"))}
+        self.files = {str(path) for path in (Path(os.environ["XDG_RUNTIME_DIR"]) / "ray").rglob("*")}
+
+    def beyond(self, before):
+        left = [f"process {row}" for pid, row in self.processes.items() if pid not in before.processes]
+        left += [f"descriptor {name}: {to}" for name, to in self.descriptors.items() if before.descriptors.get(name) != to]
+        left += [f"/dev/shm/{name}" for name in self.shared_names - before.shared_names]
+        left += [f"file {path}" for path in self.files - before.files]
+        return left

@@ -11,7 +11,7 @@ use ray_core::process::{ActorCall, ObjectView, Process, TaskSpec};
 use ray_protocol::control::{ActorMessage, ActorSpec, ToScheduler};
 use ray_protocol::record::{self, Argument, BodyReader, flag};
 use ray_protocol::value::RESOURCE_UNIT;
-use ray_protocol::{Failure, FunctionId, ObjectId, Resources, TaskId, Value};
+use ray_protocol::{ClientId, Failure, FunctionId, ObjectId, Resources, TaskId, Value};
 
 /// What an actor's creation record says; stands in for its class and pickled arguments.
 #[derive(Debug)]
@@ -446,8 +446,16 @@ impl Cluster {
     pub(crate) fn freed(&mut self, object: ObjectId) -> Check {
         // What an attempt wrote that was lost with its worker is freed when its task fails for good; whoever claims that sees a failure.
         let lost = self.crashed.contains(&object.task);
-        // An actor dies with the driver that made it, and may hear of neither before it has begun to look at its arguments.
-        let dies = |proc: &Proc| proc.actor.is_some_and(|own| !self.procs[self.by_client[&own.actor.client]].alive);
+        // An actor dies with the driver that made it, and may hear of neither before it has begun to look at its arguments. And what a
+        // task got is only as good as its submitter's word, which is lost if the submitter dies with it unsent.
+        let is_gone = |client: ClientId| !self.procs[self.by_client[&client]].alive;
+        let dies = |proc: &Proc| {
+            let submitter = proc.frame.as_ref().and_then(|frame| match frame.task {
+                Some(Execution::Task { from, .. }) => Some(from),
+                Some(Execution::Constructor { .. }) | None => None,
+            });
+            submitter.is_some_and(is_gone) || proc.actor.is_some_and(|own| is_gone(own.actor.client))
+        };
         let reads = |core: &Process| match core.value(object) {
             ObjectView::Ready(Value::Stored(_)) => true,
             ObjectView::Ready(Value::Failed(_) | Value::Inline(_)) | ObjectView::Unknown => false,

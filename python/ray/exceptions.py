@@ -146,7 +146,9 @@ class RayTaskError(RayError):
             return self
         while isinstance(cause, RayTaskError):  # f called g, and g failed: the user's class is g's
             cause = cause.cause
-        if isinstance(cause, RayError) or not isinstance(cause, Exception):
+        # Errors of the engine say nothing about *this* task, but for a wait of its own that could never end: that one is its doing.
+        of_engine = isinstance(cause, RayError) and not isinstance(cause, DeadlockError)
+        if of_engine or not isinstance(cause, Exception):
             return self
         fields["cause"] = cause
         try:

@@ -52,7 +52,7 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
         } else {
             shared.page.set(IO_SLEEPING);
             let mut state = shared.lock();
-            if shared.pump(&mut state) { Duration::ZERO } else { patience(&shared, &state) }
+            if shared.pump(&mut state) { Duration::ZERO } else { patience(&shared, &mut state) }
         };
         // An error of epoll itself would repeat for ever; the pause bounds what that costs.
         if poller.wait(&mut events, Some(patience)).is_err() {
@@ -101,9 +101,10 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
 }
 
 /// How long nothing needs to be done if nothing arrives.
-fn patience(shared: &Shared, state: &State) -> Duration {
+fn patience(shared: &Shared, state: &mut State) -> Duration {
     let now = shared.now();
     let due = state.process.next_timeout().map(|due| due.since(now));
+    state.io_has_timer = due.is_some();
     let lazy = (state.lazy_since.is_some() || state.segments.has_lazy()).then_some(LAZY);
     let backlogged = state.submit.values().any(Channel::has_backlog) || state.serving.has_backlog();
     let backlog = backlogged.then_some(BACKLOG_RETRY);

@@ -343,6 +343,9 @@ impl Client {
         }
         state.ended.get_or_insert_with(|| String::from("ray.shutdown() was called"));
         state.stop = true;
+        // References and views may live on and keep this; what can serve nobody any more goes now.
+        state.submit.clear();
+        state.segments.close();
         drop(state);
         self.shared.bell.ring_io();
         self.shared.news.notify_all();

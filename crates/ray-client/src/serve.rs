@@ -230,8 +230,8 @@ impl Shared {
                     give_back(state, from, &mut kept);
                     found = true;
                 }
-                Ok(Record::Cancel { seq, .. }) => {
-                    self.cancel_arrived(state, TaskId { client: from, seq }, &mut kept);
+                Ok(Record::Cancel { seq, recursive, .. }) => {
+                    self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut kept);
                     found = true;
                 }
                 _ => kept.push_back((from, bytes)),
@@ -241,9 +241,12 @@ impl Shared {
         found
     }
 
-    fn cancel_arrived(&self, state: &mut State, task: TaskId, waiting: &mut VecDeque<(ClientId, Vec<u8>)>) {
+    fn cancel_arrived(&self, state: &mut State, task: TaskId, recursive: bool, waiting: &mut VecDeque<(ClientId, Vec<u8>)>) {
         if state.serving.running == Some(task) {
             state.serving.cancelled = Some(task);
+            if recursive {
+                state.process.cancel_children(task, false);
+            }
             // The signal handler asks whether the task that runs is still the cancelled one, and raises in it. Every other thread has
             // signals blocked, so the main thread gets it, asleep in a system call or not.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
@@ -279,7 +282,9 @@ impl Shared {
                     state.serving.reply(from, &[&record::returned(header.seq)]);
                     any = true;
                 }
-                Ok(Record::Cancel { seq, .. }) => self.cancel_arrived(state, TaskId { client: from, seq }, &mut rest),
+                Ok(Record::Cancel { seq, recursive, .. }) => {
+                    self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut rest);
+                }
                 Ok(Record::Recall) | Err(_) => {}
                 Ok(_) => rest.push_back((from, bytes)),
             }

@@ -71,6 +71,8 @@ pub(crate) struct State {
     pub(crate) ended: Option<String>,
     /// The I/O thread is to end.
     pub(crate) stop: bool,
+    /// The I/O thread sleeps no longer than the state machine wants.
+    pub(crate) io_has_timer: bool,
     /// A wait of this process is part of a cycle.
     pub(crate) deadlock: Option<(TaskId, String)>,
     record: Vec<u8>,
@@ -104,6 +106,7 @@ impl State {
             next_request: 1,
             ended: None,
             stop: false,
+            io_has_timer: false,
             deadlock: None,
             record: Vec::new(),
         }
@@ -211,6 +214,11 @@ impl Shared {
         if pushed {
             for channel in state.submit.values_mut() {
                 channel.ring(true);
+            }
+            // Tasks pushed behind others may have to be recalled: the I/O thread must look at the clock from now on.
+            if !state.io_has_timer && state.process.next_timeout().is_some() {
+                state.io_has_timer = true;
+                self.bell.ring_io();
             }
         }
         self.flush(state);

@@ -142,6 +142,14 @@ impl Segments {
         }
     }
 
+    /// Lets go of the store and of all memory that no view shows.
+    pub(crate) fn close(&mut self) {
+        self.lost = Some(String::from("this process has left the cluster"));
+        self.connection = None;
+        self.own.clear();
+        self.mapped.clear();
+    }
+
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_mut()
     }

@@ -33,8 +33,9 @@ pub use value::{Failure, Location, Resources, Value};
 /// Version of everything in this crate; two processes that disagree refuse each other, naming both versions.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Largest control frame a daemon accepts from a client that said hello; bigger answers come in pieces.
-pub const MAX_FRAME_BYTES: usize = 1 << 20;
+/// Largest control frame a daemon accepts from a client that said hello. One message names at most a task's inputs or an object's inner
+/// references, about ten bytes each: this is room for half a million. Memory is taken as bytes arrive, not as they are announced.
+pub const MAX_FRAME_BYTES: usize = 8 << 20;
 
 /// Values up to this many bytes travel inline. Above it they go to the store and only their location travels: a ring record that is
 /// copied twice costs more than the store's bookkeeping from about here on.

@@ -8,7 +8,8 @@ use crate::session;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
-use ray_client::Client;
+use pyo3::{PyTraverseError, PyVisit};
+use ray_client::{Client, Identity};
 use ray_core::process::{ShapeId, TaskSpec};
 use ray_protocol::record::{self, flag};
 use ray_protocol::value::RESOURCE_UNIT;
@@ -38,10 +39,10 @@ pub(crate) struct Caller {
     exported: Mutex<Option<Exported>>,
 }
 
-/// What the current cluster knows of the function.
-#[derive(Clone)]
+/// What a cluster knows of the function. Names the membership without holding it: a function outlives many clusters.
+#[derive(Clone, Copy)]
 struct Exported {
-    client: Client,
+    member: Identity,
     function: FunctionId,
     shape: ShapeId,
 }
@@ -97,6 +98,19 @@ impl Caller {
         let (args, kwargs): (Bound<'py, PyTuple>, Bound<'py, PyDict>) = bound.extract()?;
         self.submit(py, &args, Some(&kwargs), self.typed)
     }
+
+    /// The function holds its caller, whose methods hold the function: only the garbage collector can end that.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.bind)?;
+        visit.call(&self.export)?;
+        for class in self.plain.iter().flatten().chain(&self.rest).flatten() {
+            visit.call(class)?;
+        }
+        for declared in self.declared.iter().flatten() {
+            visit.call(declared)?;
+        }
+        Ok(())
+    }
 }
 
 impl Caller {
@@ -145,8 +159,8 @@ impl Caller {
         kwargs: Option<&Bound<'py, PyDict>>,
         check_later: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let exported = self.exported(py)?;
-        let client = exported.client;
+        let client = session::current(py)?;
+        let exported = self.exported(py, &client)?;
         let mut arguments = Arguments::new(&client);
         for value in args.iter_borrowed() {
             arguments.add(&value)?;
@@ -187,23 +201,19 @@ impl Caller {
         }
     }
 
-    /// Makes the function known to the current cluster, once.
+    /// Makes the function known to the cluster, once.
     #[inline]
-    fn exported(&self, py: Python<'_>) -> PyResult<Exported> {
-        let client = session::current(py)?;
-        {
-            let exported = self.exported.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if let Some(exported) = exported.as_ref()
-                && exported.client.is_same(&client)
-            {
-                return Ok(exported.clone());
-            }
+    fn exported(&self, py: Python<'_>, client: &Client) -> PyResult<Exported> {
+        let member = client.identity();
+        let known = *self.exported.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(exported) = known.filter(|exported| exported.member == member) {
+            return Ok(exported);
         }
         let (function, name, blob): (u64, String, Bound<'_, PyBytes>) = self.export.bind(py).call0()?.extract()?;
         let function = FunctionId(function);
         client.define_function(function, &name, Arc::from(blob.as_bytes()));
-        let exported = Exported { shape: client.shape(&self.resources), client, function };
-        *self.exported.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(exported.clone());
+        let exported = Exported { shape: client.shape(&self.resources), member, function };
+        *self.exported.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(exported);
         Ok(exported)
     }
 }

@@ -139,6 +139,8 @@ pub struct Process {
 
 /// Reports are sent when this many are buffered, or when the event loop's timer asks ([`Process::flush_reports`]).
 const REPORT_BATCH: usize = 2048;
+/// A message of reports names at most about this many inputs.
+const INPUTS_PER_REPORT: usize = 50_000;
 
 impl Process {
     /// A process that the scheduler has just welcomed.
@@ -244,12 +246,21 @@ impl Process {
         }
     }
 
-    /// Sends buffered graph news to the scheduler.
+    /// Sends buffered graph news to the scheduler, in as many messages as the largest frame asks for.
     pub fn flush_reports(&mut self) {
-        // The scheduler refuses frames above its limit, so a long report leaves in several.
-        while !self.reports.is_empty() {
-            let rest = self.reports.split_off(self.reports.len().min(REPORT_BATCH));
-            let batch = core::mem::replace(&mut self.reports, rest);
+        let mut batch = Vec::new();
+        let mut inputs = 0;
+        for event in core::mem::take(&mut self.reports) {
+            if let GraphEvent::Submitted { inputs: more, .. } = &event {
+                inputs += more.len();
+            }
+            batch.push(event);
+            if batch.len() >= REPORT_BATCH || inputs >= INPUTS_PER_REPORT {
+                inputs = 0;
+                self.tell_scheduler(ToScheduler::Report(core::mem::take(&mut batch)));
+            }
+        }
+        if !batch.is_empty() {
             self.tell_scheduler(ToScheduler::Report(batch));
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Task {
     pub(super) retries_left: i32,
     /// The actor it is a call of.
     pub(super) actor: Option<TaskId>,
+    /// The task that submitted it.
+    parent: Option<TaskId>,
     /// Results that arrived, of whichever attempt: these are final.
     pub(super) arrived: u32,
     /// Set by cancel: whatever happens to it now, it is not tried again.
@@ -79,6 +81,7 @@ impl Process {
             state: TaskState::Waiting(missing),
             retries_left: spec.max_retries,
             actor,
+            parent: spec.parent,
             arrived: 0,
             cancelled: false,
         };
@@ -139,6 +142,15 @@ impl Process {
             }
         }
         true
+    }
+
+    /// Stops the tasks that a task of this process has submitted.
+    pub fn cancel_children(&mut self, parent: TaskId, force: bool) {
+        let mut children: Vec<u64> = self.tasks.iter().filter(|(_, task)| task.parent == Some(parent)).map(|(seq, _)| *seq).collect();
+        children.sort_unstable();
+        for seq in children {
+            self.cancel(TaskId { client: self.me, seq }, force, true);
+        }
     }
 
     fn fail_cancelled(&mut self, seq: u64) {

@@ -204,6 +204,17 @@ impl Scheduler {
     }
 
     /// Leases whose workers are at a client's disposal; one whose task is blocked does nothing for it.
+    /// Asks all leases of a client back; true when it has any.
+    pub(super) fn ask_leases_back(&mut self, client: ClientId) -> bool {
+        let is_theirs = |work: &Work| matches!(work, Work::Leased { to, .. } if *to == client);
+        let leased: Vec<ClientId> =
+            self.workers.iter().filter(|(_, state)| is_theirs(&state.work)).map(|(worker, _)| *worker).collect();
+        for &worker in &leased {
+            self.send(client, FromScheduler::Revoke { worker });
+        }
+        !leased.is_empty()
+    }
+
     fn leases_of(&self, client: ClientId) -> usize {
         self.workers
             .values()

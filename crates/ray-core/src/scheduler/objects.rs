@@ -71,6 +71,13 @@ impl Scheduler {
         self.set_value(object, value);
     }
 
+    /// Whether a client has told others of objects that have no value yet.
+    pub(super) fn owns_unfinished(&self, client: ClientId) -> bool {
+        let first = ray_protocol::TaskId { client, seq: 0 }.result(0);
+        let mut own = self.objects.range(first..).take_while(|(object, _)| object.owner() == client);
+        own.any(|(_, entry)| entry.announced && entry.value.is_none())
+    }
+
     /// Whether a shared object has its value already.
     pub(super) fn has_value(&self, object: ObjectId) -> bool {
         self.objects.get(&object).is_some_and(|entry| entry.value.is_some())

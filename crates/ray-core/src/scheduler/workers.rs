@@ -282,17 +282,27 @@ impl Scheduler {
 
     pub(super) fn retire_surplus(&mut self) {
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
-            while self.ready_workers(node) > self.nodes[&node].target as usize {
-                let Some((since, client)) = self.longest_idle(node).filter(|(since, _)| since.plus(SURPLUS_WAIT) <= self.now)
-                else {
-                    break;
-                };
-                let _ = since;
+            let surplus = self.ready_workers(node).saturating_sub(self.nodes[&node].target as usize);
+            let now = self.now;
+            let idle_long = |worker: &Worker| matches!(worker.work, Work::Idle(since) if since.plus(SURPLUS_WAIT) <= now);
+            let candidates = self.workers.iter().filter(|(_, worker)| worker.node == node && idle_long(worker));
+            for client in candidates.map(|(client, _)| *client).collect::<Vec<_>>().into_iter().take(surplus) {
+                if self.is_owed(client) {
+                    // Looked at again later: its children run on, and their results are its own.
+                    self.change_worker(client, |worker| worker.work = Work::Idle(now));
+                    continue;
+                }
                 self.change_worker(client, |worker| worker.work = Work::Retiring);
                 let spawn = self.workers[&client].spawn;
                 self.actions.push_back(Action::Zygote(node, ToZygote::Kill { spawn }));
             }
         }
+    }
+
+    /// Whether tasks this worker submitted may still be under way. Leases it only keeps are asked back, so that it can go next time.
+    fn is_owed(&mut self, client: ClientId) -> bool {
+        let leased = self.ask_leases_back(client);
+        leased || self.wishes.iter().any(|wish| wish.client == client) || self.owns_unfinished(client)
     }
 
     pub(super) fn kill_worker(&mut self, client: ClientId, reason: String) {

@@ -139,9 +139,9 @@ pub struct Cluster {
 }
 
 /// Nothing a simulated program does takes this long: whatever has not ended by then hangs.
-const DEADLINE: Nanos = 120 * SECOND;
-/// After the last driver's last step, time for what is on its way, for retiring workers, for late deaths.
-const SETTLING: Nanos = 8 * SECOND;
+const DEADLINE: Nanos = 200 * SECOND;
+/// After the last driver's last step, time for what is on its way, for late deaths, and for workers to retire: 2 s for each generation.
+const SETTLING: Nanos = 40 * SECOND;
 /// More events than any honest run has.
 const MOST_EVENTS: u64 = 1_500_000;
 /// The node everything is on.

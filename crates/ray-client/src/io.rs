@@ -11,7 +11,7 @@ use ray_shm::bell::{IO_SLEEPING, MAIN_SLEEPING};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BELL: u64 = 0;
 const SCHEDULER: u64 = 1;
@@ -21,6 +21,8 @@ const STORE: u64 = 2;
 const MODERATION: Duration = Duration::from_micros(100);
 /// No sleep is longer, so that a bell a broken peer drained costs at most this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Graph news is sent at least this often while there is some; a look at the graph asks for the rest.
+const REPORT_PAUSE: Duration = Duration::from_millis(500);
 /// How often records that found no room in a ring are tried again.
 const BACKLOG_RETRY: Duration = Duration::from_millis(1);
 
@@ -37,6 +39,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
 fn run(weak: &Weak<Shared>, poller: &Poller) {
     let mut events = Vec::new();
     let mut watched = Watched::default();
+    let mut reported = Instant::now();
     let mut streaming = false;
     // What followed the welcome may be in the connection's buffer already, and no socket will become readable for it.
     if let Some(shared) = weak.upgrade() {
@@ -83,6 +86,10 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
         streaming = shared.pump(&mut state);
         news |= streaming;
         state.process.tick(shared.now());
+        if reported.elapsed() >= REPORT_PAUSE {
+            reported = Instant::now();
+            state.process.flush_reports();
+        }
         shared.act(&mut state);
         send_lazy(&shared, &mut state);
         watched.update(poller, &mut state);

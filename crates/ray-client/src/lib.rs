@@ -76,7 +76,6 @@ struct Shared {
     watched: AtomicBool,
     page: ProcessPage,
     bell: Bell,
-    started: Instant,
     /// How long a waiting thread spins before it sleeps.
     spin: Duration,
     identity: Identity,
@@ -125,7 +124,6 @@ impl Client {
             watched: AtomicBool::new(false),
             page: ProcessPage::create().map_err(system("cannot make shared memory"))?,
             bell: Bell::create().map_err(system("cannot make an eventfd"))?,
-            started: Instant::now(),
             spin,
             identity,
         });
@@ -165,6 +163,7 @@ impl Client {
     pub fn submit(&self, mut spec: TaskSpec) -> TaskId {
         let mut state = self.shared.lock();
         spec.parent = state.running_task();
+        state.process.set_time(self.shared.now());
         let task = state.process.submit(spec);
         self.shared.act(&mut state);
         task
@@ -174,6 +173,7 @@ impl Client {
     pub fn call(&self, mut call: ActorCall) -> TaskId {
         let mut state = self.shared.lock();
         call.task.parent = state.running_task();
+        state.process.set_time(self.shared.now());
         let task = state.process.call(call);
         self.shared.act(&mut state);
         task
@@ -359,7 +359,10 @@ impl Shared {
         self.state.lock().expect("a thread of this process panicked inside raio")
     }
 
+    /// The machine's monotonic clock, so that what several processes report can be put in order.
+    #[inline]
     fn now(&self) -> Time {
-        Time::after(self.started.elapsed())
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Time::after(Duration::new(now.tv_sec as u64, now.tv_nsec as u32))
     }
 }

@@ -312,9 +312,20 @@ impl Shared {
 
     /// A client is gone: nobody wants the results of what it submitted.
     pub(crate) fn submitter_lost(&self, state: &mut State, client: ClientId) {
-        if state.serving.channels.remove(&client).is_some() {
-            state.serving.order.retain(|known| *known != client);
-            state.serving.inbox.retain(|(from, _)| *from != client);
+        let Some(mut channel) = state.serving.channels.remove(&client) else { return };
+        state.serving.order.retain(|known| *known != client);
+        let (theirs, others): (VecDeque<_>, VecDeque<_>) = state.serving.inbox.drain(..).partition(|(from, _)| *from == client);
+        state.serving.inbox = others;
+        let mut unstarted: Vec<Vec<u8>> = theirs.into_iter().map(|(_, bytes)| bytes).collect();
+        let mut bytes = Vec::new();
+        while let Ok(true) = channel.pop(&mut bytes) {
+            unstarted.push(core::mem::take(&mut bytes));
+        }
+        // What travelled with its tasks was booked in our name.
+        for bytes in unstarted {
+            if let Ok(Record::Task(header, body)) = record::read(&bytes) {
+                drop_claims(state, &header, body);
+            }
         }
     }
 }

@@ -364,7 +364,7 @@ impl Shared {
                 }
             }
             FromScheduler::PeerLost { client, exit } => {
-                self.pump(state); // results it still wrote count
+                while self.pump(state) {} // results it still wrote count
                 self.submitter_lost(state, client);
                 if let Some(channel) = state.submit.remove(&client) {
                     let Identity { client: me, .. } = self.identity;

@@ -30,6 +30,11 @@ impl Time {
         Time(self.0 + later)
     }
 
+    /// Microseconds since the beginning.
+    pub const fn as_micros(self) -> u64 {
+        self.0.as_micros() as u64
+    }
+
     /// How long ago `earlier` was; zero if it is yet to come.
     pub fn since(self, earlier: Time) -> Duration {
         self.0.saturating_sub(earlier.0)

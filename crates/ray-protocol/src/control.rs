@@ -218,6 +218,8 @@ pub enum GraphEvent {
         parent: Option<TaskId>,
         /// The objects it takes as arguments.
         inputs: Vec<ObjectId>,
+        /// When, by the machine's monotonic clock: reports of different clients are put in order by it.
+        at_us: u64,
     },
     /// An attempt at a task began.
     Started {

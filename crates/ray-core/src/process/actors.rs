@@ -137,7 +137,7 @@ impl Process {
     }
 
     pub(super) fn actor_call_submitted(&mut self, seq: u64) {
-        let actor = self.tasks[&seq].actor.expect("the caller checked");
+        let actor = self.tasks[&seq].actor().expect("the caller checked");
         match self.actors.get_mut(&actor) {
             Some(entry) => {
                 entry.queue.push_back(seq);

@@ -96,7 +96,7 @@ impl Process {
                 continue;
             };
             let function = task.header.function;
-            let near = if task.inputs.is_empty() { None } else { self.nearest(seq) };
+            let near = if task.inputs().is_empty() { None } else { self.nearest(seq) };
             let Some((at, cost)) = self.choose_lease(shape, function, near) else { break };
             self.shapes[shape.0 as usize].queue.pop_front();
             let now = self.now;

@@ -181,6 +181,12 @@ impl Process {
         self.actions.pop_front()
     }
 
+    /// Tells the time, before calls that take none.
+    #[inline]
+    pub fn set_time(&mut self, now: Time) {
+        self.now = now;
+    }
+
     /// When [`tick`](Self::tick) should be called at the latest.
     pub fn next_timeout(&self) -> Option<Time> {
         self.leases.iter().filter_map(Lease::timeout).min()

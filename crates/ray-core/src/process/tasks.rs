@@ -12,19 +12,46 @@ use std::borrow::Cow;
 pub(super) struct Task {
     pub(super) header: TaskHeader,
     pub(super) body: Box<[u8]>,
-    pub(super) inputs: Box<[ObjectId]>,
-    pub(super) nested: Box<[ObjectId]>,
+    /// What it is connected with. Boxed: a million queued tasks of a driver, by value, have none and pay eight bytes each.
+    links: Option<Box<Links>>,
     pub(super) shape: ShapeId,
     pub(super) state: TaskState,
     pub(super) retries_left: i32,
-    /// The actor it is a call of.
-    pub(super) actor: Option<TaskId>,
-    /// The task that submitted it.
-    parent: Option<TaskId>,
     /// Results that arrived, of whichever attempt: these are final.
     pub(super) arrived: u32,
     /// Set by cancel: whatever happens to it now, it is not tried again.
     pub(super) cancelled: bool,
+}
+
+/// What a task is connected with.
+#[derive(Debug, Default, PartialEq)]
+struct Links {
+    inputs: Box<[ObjectId]>,
+    nested: Box<[ObjectId]>,
+    actor: Option<TaskId>,
+    parent: Option<TaskId>,
+}
+
+impl Task {
+    /// Arguments given by reference.
+    pub(super) fn inputs(&self) -> &[ObjectId] {
+        self.links.as_ref().map_or(&[], |links| &links.inputs)
+    }
+
+    /// References nested in arguments.
+    pub(super) fn nested(&self) -> &[ObjectId] {
+        self.links.as_ref().map_or(&[], |links| &links.nested)
+    }
+
+    /// The actor it is a call of.
+    pub(super) fn actor(&self) -> Option<TaskId> {
+        self.links.as_ref().and_then(|links| links.actor)
+    }
+
+    /// The task that submitted it.
+    fn parent(&self) -> Option<TaskId> {
+        self.links.as_ref().and_then(|links| links.parent)
+    }
 }
 
 /// Where a task is.
@@ -55,6 +82,7 @@ impl Process {
             returns: spec.returns,
             parent: spec.parent,
             inputs: spec.inputs.clone(),
+            at_us: self.now.as_micros(),
         });
         let mut missing = 0;
         for &input in &spec.inputs {
@@ -65,6 +93,7 @@ impl Process {
             self.retain_known(object);
         }
         let flags = spec.flags | if spec.nested.is_empty() { 0 } else { flag::HAS_REFS };
+        let links = Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent };
         let task = Task {
             header: TaskHeader {
                 flags,
@@ -75,13 +104,10 @@ impl Process {
                 arguments: spec.arguments,
             },
             body: spec.body.into_boxed_slice(),
-            inputs: spec.inputs.into_boxed_slice(),
-            nested: spec.nested.into_boxed_slice(),
+            links: (links != Links::default()).then(|| Box::new(links)),
             shape: spec.shape,
             state: TaskState::Waiting(missing),
             retries_left: spec.max_retries,
-            actor,
-            parent: spec.parent,
             arrived: 0,
             cancelled: false,
         };
@@ -97,7 +123,7 @@ impl Process {
     /// What to push for an [`Action::Push`]: the header, and the body with every input's value in place. None when the task is gone.
     pub fn pushable(&self, seq: u64) -> Option<(TaskHeader, Cow<'_, [u8]>)> {
         let task = self.tasks.get(&seq)?;
-        if task.inputs.is_empty() {
+        if task.inputs().is_empty() {
             return Some((task.header, Cow::Borrowed(&task.body)));
         }
         let body = record::resolve_body(&task.body, task.header.arguments, |object| match self.value(object) {
@@ -105,9 +131,9 @@ impl Process {
             _ => unreachable!("P-4: a task is pushed only when its inputs have values"),
         });
         let (mut header, mut body) = (task.header, body.expect("this process wrote the body itself"));
-        let boxes: Vec<ObjectId> = task.inputs.iter().copied().filter(|&input| self.travels_as_box(input)).collect();
+        let boxes: Vec<ObjectId> = task.inputs().iter().copied().filter(|&input| self.travels_as_box(input)).collect();
         if !boxes.is_empty() {
-            let nested = task.nested.len();
+            let nested = task.nested().len();
             if nested > 0 {
                 let count_at = body.len() - 4 - nested * record::OBJECT_BYTES;
                 body[count_at..count_at + 4].copy_from_slice(&((nested + boxes.len()) as u32).to_le_bytes());
@@ -131,7 +157,7 @@ impl Process {
         task.cancelled = true;
         match task.state {
             TaskState::Waiting(_) | TaskState::Queued => {
-                let actor = task.actor;
+                let actor = task.actor();
                 self.fail_cancelled(id.seq);
                 if let Some(actor) = actor {
                     self.push_actor_calls(actor); // it may have been in the way of others
@@ -146,7 +172,7 @@ impl Process {
 
     /// Stops the tasks that a task of this process has submitted.
     pub fn cancel_children(&mut self, parent: TaskId, force: bool) {
-        let mut children: Vec<u64> = self.tasks.iter().filter(|(_, task)| task.parent == Some(parent)).map(|(seq, _)| *seq).collect();
+        let mut children: Vec<u64> = self.tasks.iter().filter(|(_, task)| task.parent() == Some(parent)).map(|(seq, _)| *seq).collect();
         children.sort_unstable();
         for seq in children {
             self.cancel(TaskId { client: self.me, seq }, force, true);
@@ -164,7 +190,7 @@ impl Process {
         if let TaskState::Waiting(missing) = &mut task.state {
             *missing -= 1;
             if *missing == 0 {
-                match task.actor {
+                match task.actor() {
                     Some(actor) => self.push_actor_calls(actor),
                     None => self.enqueue(seq),
                 }
@@ -188,7 +214,7 @@ impl Process {
     /// The failure a task inherits from its inputs, if any.
     pub(super) fn failed_input(&self, seq: u64) -> Option<Value> {
         let task = self.tasks.get(&seq)?;
-        task.inputs.iter().find_map(|&input| match self.value(input) {
+        task.inputs().iter().find_map(|&input| match self.value(input) {
             ObjectView::Ready(value @ Value::Failed(_)) => Some(value.clone()),
             _ => None,
         })
@@ -198,7 +224,7 @@ impl Process {
     pub(super) fn nearest(&self, seq: u64) -> Option<NodeId> {
         let task = self.tasks.get(&seq)?;
         let mut best: Option<(u64, NodeId)> = None;
-        for &input in &task.inputs {
+        for &input in task.inputs() {
             if let ObjectView::Ready(Value::Stored(location)) = self.value(input)
                 && best.is_none_or(|(size, _)| location.size_bytes > size)
             {
@@ -212,7 +238,7 @@ impl Process {
     pub(super) fn push(&mut self, worker: ClientId, seq: u64) {
         let task = self.tasks.get_mut(&seq).expect("queued tasks exist");
         task.state = TaskState::Pushed(worker);
-        if !task.inputs.is_empty() || !task.nested.is_empty() {
+        if !task.inputs().is_empty() || !task.nested().is_empty() {
             for object in self.travelling(seq) {
                 self.book_hold(worker, object);
             }
@@ -226,7 +252,7 @@ impl Process {
         let task = &self.tasks[&seq];
         let travels =
             |&object: &ObjectId| matches!(self.value(object), ObjectView::Ready(Value::Stored(_))) || self.travels_as_box(object);
-        task.inputs.iter().copied().filter(travels).chain(task.nested.iter().copied()).collect()
+        task.inputs().iter().copied().filter(travels).chain(task.nested().iter().copied()).collect()
     }
 
     /// Whether an input's value is copied into the task and may have references inside.
@@ -255,7 +281,7 @@ impl Process {
         if task.state != TaskState::Pushed(worker) {
             return Err(RecordError("a result of a task that is not there"));
         }
-        let (function, returns, is_call) = (task.header.function, task.header.returns, task.actor.is_some());
+        let (function, returns, is_call) = (task.header.function, task.header.returns, task.actor().is_some());
         // All of it is read before any of it counts: a worker that breaks the layout is dropped, and its task begins anew.
         let value = values.next_value().transpose()?;
         let rest: Vec<(Value, bool)> = std::iter::from_fn(|| values.next_value()).collect::<Result<_, _>>()?;
@@ -319,7 +345,7 @@ impl Process {
     /// The end of a task: its claims on its arguments go.
     fn finish(&mut self, seq: u64) {
         let Some(task) = self.tasks.remove(&seq) else { return };
-        for &object in task.inputs.iter().chain(task.nested.iter()) {
+        for &object in task.inputs().iter().chain(task.nested().iter()) {
             self.release(object);
         }
     }
@@ -327,7 +353,7 @@ impl Process {
     /// A worker gave a task back without starting it.
     pub(super) fn task_returned(&mut self, worker: ClientId, seq: u64) {
         let Some(task) = self.tasks.get(&seq).filter(|task| task.state == TaskState::Pushed(worker)) else { return };
-        let (shape, actor) = (task.shape, task.actor);
+        let (shape, actor) = (task.shape, task.actor());
         if actor.is_some() {
             return; // an actor runs what it is sent
         }

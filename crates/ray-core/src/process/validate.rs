@@ -15,10 +15,10 @@ impl Process {
     fn validate_tasks(&self) {
         for (&seq, task) in &self.tasks {
             assert_eq!(task.header.seq, seq, "task {seq} is filed under another number");
-            for &object in task.inputs.iter().chain(&task.nested) {
+            for &object in task.inputs().iter().chain(task.nested()) {
                 assert!(self.objects.contains_key(&object), "P-1: argument {object} of task {seq} has no entry");
             }
-            match (task.state, task.actor) {
+            match (task.state, task.actor()) {
                 (TaskState::Waiting(missing), None) => assert!(missing > 0, "task {seq} waits for nothing"),
                 (TaskState::Queued, None) => {
                     assert!(self.shapes[task.shape.0 as usize].queue.contains(&seq), "task {seq} is queued nowhere");
@@ -71,7 +71,7 @@ impl Process {
     fn validate_actors(&self) {
         for (actor, entry) in &self.actors {
             for seq in entry.queue.iter().chain(&entry.in_flight) {
-                let is_call = self.tasks.get(seq).is_none_or(|task| task.actor == Some(*actor));
+                let is_call = self.tasks.get(seq).is_none_or(|task| task.actor() == Some(*actor));
                 assert!(is_call, "task {seq} is with actor {actor} and is no call of it");
             }
             for seq in &entry.in_flight {
@@ -79,7 +79,7 @@ impl Process {
             }
         }
         for (seq, task) in self.tasks.iter() {
-            if let Some(actor) = task.actor {
+            if let Some(actor) = task.actor() {
                 let known = self.actors.get(&actor).is_some_and(|entry| entry.queue.contains(seq) || entry.in_flight.contains(seq));
                 assert!(known, "call {seq} is nowhere with its actor {actor}");
             }

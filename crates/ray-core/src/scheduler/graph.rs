@@ -18,8 +18,6 @@ pub(super) struct Graph {
     tasks: BTreeMap<ClientId, VecDeque<Node>>,
     names: BTreeMap<FunctionId, String>,
     folded: BTreeMap<FunctionId, u64>,
-    /// Arrival numbers, which order tasks of different clients.
-    next_order: u64,
     count: usize,
     finished: u64,
     failed: u64,
@@ -29,7 +27,8 @@ pub(super) struct Graph {
 #[derive(Debug)]
 struct Node {
     seq: u64,
-    order: u64,
+    /// When it was submitted, which orders tasks of different clients.
+    at_us: u64,
     function: FunctionId,
     parent: Option<TaskId>,
     inputs: Box<[ObjectId]>,
@@ -64,10 +63,10 @@ impl Graph {
                 GraphEvent::Function { function, name } => {
                     self.names.insert(function, name);
                 }
-                GraphEvent::Submitted { seq, function, returns, parent, inputs } => {
+                GraphEvent::Submitted { seq, function, returns, parent, inputs, at_us } => {
                     let node = Node {
                         seq,
-                        order: self.next_order,
+                        at_us,
                         function,
                         parent,
                         inputs: inputs.into_boxed_slice(),
@@ -79,7 +78,6 @@ impl Graph {
                     // A client numbers its tasks upwards; one that does not is broken, and its report is not worth believing.
                     if tasks.back().is_none_or(|last| last.seq < seq) {
                         tasks.push_back(node);
-                        self.next_order += 1;
                         self.count += 1;
                     }
                 }
@@ -165,9 +163,9 @@ impl Graph {
     fn pieces(&self) -> Vec<AnswerPart> {
         let mut rows: Vec<(u64, TaskRow)> = Vec::with_capacity(self.count);
         for (client, tasks) in &self.tasks {
-            rows.extend(tasks.iter().map(|node| (node.order, node.row(*client))));
+            rows.extend(tasks.iter().map(|node| (node.at_us, node.row(*client))));
         }
-        rows.sort_by_key(|(order, _)| *order);
+        rows.sort_by_key(|(at_us, _)| *at_us); // stable: a client's own order stays
         let mut pieces = vec![AnswerPart::Functions(self.names.iter().map(|(id, name)| (*id, name.clone())).collect())];
         if !self.folded.is_empty() {
             let name = |id: &FunctionId| self.names.get(id).cloned().unwrap_or_default();

@@ -6,8 +6,11 @@ PYTHON ?=
 # How many simulated clusters `make sim` runs, and from which seed on.
 SEEDS ?= 10000
 FIRST ?= 0
-# Which questions `make bench` asks.
-BENCH ?= $(sort $(wildcard bench/*.py))
+# What `make bench` asks (beginnings of rows' names), whom, and how often; all of it when empty. QUICK=1: once, and smaller.
+ROWS ?=
+PEERS ?=
+REPEAT ?=
+QUICK ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -54,8 +57,9 @@ fix: $(DONE)/dev ## formatting, and the lints that a machine can follow
 	$(PY) -m ruff check --no-cache --fix
 	$(PY) -m ruff format --no-cache
 
-bench: $(DONE)/package $(DONE)/examples ## measure; BENCH=bench/one.py for one question
-	for question in $(BENCH); do $(PY) "$$question" || exit; done
+bench: $(DONE)/package $(DONE)/examples ## measure raio, its peers and the floors; QUICK=1 ROWS=tasks PEERS=raio,ray REPEAT=3
+	$(PY) bench/run.py $(if $(QUICK),--quick) $(if $(ROWS),--rows "$(ROWS)") $(if $(PEERS),--peers "$(PEERS)") \
+	    $(if $(REPEAT),--repeat $(REPEAT))
 
 # `make test` runs the first few hundred of the same.
 sim: ## run SEEDS=10000 simulated clusters from seed FIRST=0 on; SEED=7 for that one

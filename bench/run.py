@@ -25,7 +25,7 @@ from pathlib import Path
 from harness import HERE, MARK, UNITS
 
 ROOT = HERE.parent
-QUESTIONS = ("startup", "tasks", "actors", "objects", "waiting", "queued", "floors")
+QUESTIONS = ("startup", "tasks", "actors", "objects", "waiting", "queued", "counts", "floors")
 #: In the order of the table: raio, floors, peers.
 ENGINES = {
     "raio": "raio",
@@ -252,7 +252,7 @@ def build_ring():
     if shutil.which("cargo") is None:
         return
     manifest = str(HERE / "ring_floor" / "Cargo.toml")
-    build = ["cargo", "build", "--release", "--locked", "--quiet"]
+    build = ["cargo", "build", "--release", "--quiet"]
     subprocess.run([*build, "--manifest-path", manifest, "--target-dir", str(RING_DIRECTORY)], check=True)
     shutil.copy(RING_DIRECTORY / "release" / "libring_floor.so", RING_DIRECTORY / "ring_floor.so")
 

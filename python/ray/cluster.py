@@ -40,7 +40,8 @@ def start(*, num_workers=None, num_objstores=1, num_gpus=None, resources=None, s
     _check_count("num_workers", num_workers, 0)
     _check_count("num_objstores", num_objstores, 1)
     budget = _store_budget(store_bytes, num_objstores)
-    amounts = dict(resources or {})
+    # What the stores leave is for the tasks, which hold as much of it as their option `memory` says.
+    amounts = {"memory": (memory_bytes() - budget * num_objstores) // num_objstores, **(resources or {})}
     if num_gpus:
         amounts["GPU"] = num_gpus
     nodes = []
@@ -74,6 +75,9 @@ def stop():
     _core.stop_cluster(_PATIENCE_S)
     if notices is not None:
         notices.stop()  # after the last output of workers has been printed
+    serialization = sys.modules.get("ray.serialization")
+    if serialization is not None:
+        serialization.unpin()
     _core.forget()
     _session_dir = None
 

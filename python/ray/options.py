@@ -19,7 +19,7 @@ _TASK_OPTIONS = {
     "placement_group_bundle_index": ((int,), None, ""),
     "placement_group_capture_child_tasks": ((bool,), None, ""),
     "resources": ((dict,), lambda value: _are_resources(value), "a dict of names to numbers from 0 on, without CPU and GPU"),
-    "retry_exceptions": ((bool, list, tuple), None, ""),
+    "retry_exceptions": ((bool, list, tuple), lambda value: _are_exceptions(value), "True, False, or a list of exception classes"),
     "runtime_env": ((dict,), None, ""),
     "scheduling_strategy": ((object,), None, ""),
     "_generator_backpressure_num_objects": ((int,), lambda value: value != 0, "a whole number other than 0"),
@@ -75,6 +75,10 @@ def _is_quantity(value):
 
 def _is_returns(value):
     return value in ("dynamic", "streaming") if isinstance(value, str) else value >= 0
+
+
+def _are_exceptions(value):
+    return isinstance(value, bool) or all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in value)
 
 
 def _are_resources(value):

@@ -6,7 +6,7 @@ from ray.signatures import NOT_A_REFERENCE, make_signature
 
 def make_remote(args, keywords):
     """`ray.remote` itself: tells its four uses apart."""
-    if len(args) == 1 and not keywords and not isinstance(args[0], list):
+    if len(args) == 1 and not keywords and callable(args[0]):
         return _decorate(args[0], {}, None, None, False)
     if len(args) == 2 and isinstance(args[0], list) and isinstance(args[1], list):
         checked = options.check_task_options(keywords)
@@ -84,6 +84,8 @@ class RemoteFunction:
         returns = chosen.get("num_returns")
         if returns is None:
             returns = signature.num_returns
+        if isinstance(returns, str):
+            self._refuse_stream(returns)
         returns = 1 if returns is None else returns
         declared = list(signature.returns) if signature.typed and signature.returns is not None else [None] * returns
         return _core.Caller(
@@ -100,6 +102,16 @@ class RemoteFunction:
             bind=self._bind,
             export=self._export,
         )
+
+    def _refuse_stream(self, returns):
+        import inspect
+
+        if inspect.isgeneratorfunction(self._function):
+            raise NotImplementedError(
+                f"{self._function_name}: num_returns={returns!r} is not available yet. Give the number of values it yields, "
+                "or return a list."
+            )
+        raise ValueError(f"num_returns={returns!r} is for generator functions, and {self._function_name} is none.")
 
     def _bind(self, args, kwargs):
         args, kwargs = self._signature.bind(args, kwargs)
@@ -119,8 +131,9 @@ class RemoteFunction:
             except Exception as error:  # noqa: BLE001 - user code runs in __reduce__ and may raise anything
                 raise serialization.describe_failure(self._function, f"function {self._function_name}", error) from error
             serialization.warn_if_large(len(blob), self._function_name)
-            # References a closure has captured live as long as the function can be called.
-            self._captured = references
+            # A worker may load the function at any time: what its closure has captured stays.
+            for reference in references:
+                serialization.note_out_of_band(reference)
             self._blob = blob
         from hashlib import blake2b
 

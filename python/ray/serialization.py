@@ -379,6 +379,11 @@ def note_out_of_band(reference):
     _pinned.setdefault(reference, reference)
 
 
+def unpin():
+    """Let go of all references that were pickled out of band: their cluster has been stopped."""
+    _pinned.clear()
+
+
 def set_out_of_band_hook(hook):
     """Replace what `note_out_of_band` does.
 

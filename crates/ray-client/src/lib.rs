@@ -239,6 +239,13 @@ impl Client {
         !ready
     }
 
+    /// A reference is about to leave this process in bytes that nobody counts: whoever reads them will ask the scheduler for the object.
+    pub fn share(&self, object: ObjectId) {
+        let mut state = self.shared.lock();
+        state.process.share(object);
+        self.shared.act(&mut state);
+    }
+
     /// Stops a task of this process, or asks its owner to.
     pub fn cancel(&self, task: TaskId, force: bool, recursive: bool) {
         let mut state = self.shared.lock();

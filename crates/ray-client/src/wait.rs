@@ -85,7 +85,7 @@ impl Client {
     ) -> Result<Vec<Value>, WaitEnd> {
         self.ask_for_foreign(objects);
         let mut values: Vec<Value> = Vec::with_capacity(objects.len());
-        let mut looks = 0_u32;
+        let mut seen_failures = None;
         let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
             while let Some(&object) = objects.get(values.len()) {
                 match state.value(object) {
@@ -96,9 +96,10 @@ impl Client {
                     return true;
                 }
             }
-            // A failure behind one that takes long: looked for now and then, because it means looking at all.
-            looks += 1;
-            if looks.is_power_of_two() || looks.is_multiple_of(64) {
+            // A failure behind one that takes long: to find it means looking at all, so only when there is a new one somewhere.
+            let failures = state.process.failures();
+            if seen_failures != Some(failures) {
+                seen_failures = Some(failures);
                 let failed = |object: &&ObjectId| state.has_failed(**object);
                 if let Some(&object) = objects[values.len()..].iter().find(failed) {
                     values.extend(state.value(object));

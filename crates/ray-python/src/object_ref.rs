@@ -187,6 +187,9 @@ impl ObjectRef {
         let py = slf.py();
         py.import("ray.serialization")?.getattr("note_reference")?.call1((slf,))?;
         let this = slf.get();
+        if let Some(client) = &this.client {
+            client.share(this.id);
+        }
         let rebuild = py.import("ray._core")?.getattr("rebuild_reference")?;
         let id = (this.id.task.client.0, this.id.task.seq, this.id.index, this.cluster);
         let declared = this.declared.as_ref().map(|declared| declared.clone_ref(py));

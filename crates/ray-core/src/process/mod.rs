@@ -120,6 +120,8 @@ pub struct Process {
     objects: HashMap<ObjectId, Object>,
     /// Objects that have got their values so far.
     arrivals: u64,
+    /// Those among them that are failures.
+    failures: u64,
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
     tasks: HashMap<u64, Task>,
@@ -151,6 +153,7 @@ impl Process {
             next_seq: 1,
             objects: HashMap::new(),
             arrivals: 0,
+            failures: 0,
             awaited_elsewhere: HashSet::new(),
             tasks: HashMap::new(),
             failing: VecDeque::new(),

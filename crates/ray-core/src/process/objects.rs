@@ -221,7 +221,7 @@ impl Process {
     }
 
     /// Tells the scheduler of an object before a reference to it leaves this process. Foreign objects are known to it already.
-    pub(super) fn share(&mut self, object: ObjectId) {
+    pub fn share(&mut self, object: ObjectId) {
         let me = self.me;
         let Some(entry) = self.objects.get_mut(&object) else { return };
         if object.owner() != me || entry.announced {
@@ -305,9 +305,16 @@ impl Process {
         self.arrivals
     }
 
+    /// How many of them are failures.
+    #[inline]
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
     fn now_ready(&mut self, object: ObjectId) {
         self.arrivals += 1;
         let entry = self.objects.get_mut(&object).expect("its value was just set");
+        self.failures += u64::from(matches!(entry.value.as_deref(), Some(Value::Failed(_))));
         if core::mem::take(&mut entry.watched) {
             self.actions.push_back(Action::Ready(object));
         }

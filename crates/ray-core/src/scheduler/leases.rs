@@ -44,7 +44,8 @@ impl Scheduler {
                         self.send(client, FromScheduler::Unschedulable { shape, reason });
                         return;
                     }
-                    self.send(client, FromScheduler::Warning { text: reason });
+                    let text = format!("A task waits for ever: {reason}. Ask for less, or start the cluster with more.");
+                    self.send(client, FromScheduler::Warning { text });
                 }
                 self.wishes.push_back(Wish { client, shape, count, near, since: self.now });
             }
@@ -58,10 +59,7 @@ impl Scheduler {
         }
         let nodes: Vec<String> =
             self.nodes.values().filter(|node| node.alive).map(|node| format!("node {} has {}", node.id, node.total)).collect();
-        Some(format!(
-            "A task asks for {shape}, which no node of this cluster has ({}). Ask for less, or start the cluster with more.",
-            nodes.join("; ")
-        ))
+        Some(format!("it asks for {shape}, which no node of this cluster has ({})", nodes.join("; ")))
     }
 
     /// Grants what can be granted, asks for what cannot.

@@ -54,6 +54,10 @@ pub(crate) struct Segments {
     arrived: HashMap<SegmentId, Option<Arc<ReadSegment>>>,
     fetched: HashMap<ObjectId, Result<Location, String>>,
     stats: HashMap<u64, StoreStats>,
+    /// Objects in own segments, each until it is freed. What this process frees itself is room again at once, and its pages are warm.
+    written: HashMap<ObjectId, Location>,
+    /// Places of objects that were written again by a later attempt at their task; the store frees them.
+    outdated: Vec<(ObjectId, Location)>,
     /// Gathering, to leave together.
     sealed: Vec<(ObjectId, Location)>,
     freed: Vec<ObjectId>,
@@ -96,7 +100,7 @@ impl Placed {
     pub fn seal(mut self, object: ObjectId) -> Location {
         self.sealed = true;
         let mut state = self.shared.lock();
-        state.segments.sealed.push((object, self.location));
+        state.segments.sealed(object, self.location);
         self.shared.act(&mut state);
         self.location
     }
@@ -135,6 +139,8 @@ impl Segments {
             arrived: HashMap::new(),
             fetched: HashMap::new(),
             stats: HashMap::new(),
+            written: HashMap::new(),
+            outdated: Vec::new(),
             sealed: Vec::new(),
             freed: Vec::new(),
             io_knows: false,
@@ -154,9 +160,35 @@ impl Segments {
         self.connection.as_mut()
     }
 
+    fn sealed(&mut self, object: ObjectId, location: Location) {
+        if let Some(earlier) = self.written.insert(object, location) {
+            self.outdated.push((object, earlier));
+        }
+        self.sealed.push((object, location));
+    }
+
     /// Nobody can refer to this object any more.
     pub(crate) fn free(&mut self, object: ObjectId) {
+        if let Some(location) = self.written.remove(&object) {
+            self.recycle(location);
+            // What lived so shortly that the store was not told of it yet need not be told of at all.
+            if let Some(at) = self.sealed.iter().rposition(|entry| *entry == (object, location)) {
+                self.sealed.swap_remove(at);
+                return;
+            }
+        }
         self.freed.push(object);
+    }
+
+    /// The store says that an object of an own segment is gone, by whomever it was freed.
+    fn freed(&mut self, object: ObjectId, location: Location) {
+        if self.written.get(&object) == Some(&location) {
+            self.written.remove(&object);
+            self.recycle(location);
+        } else if let Some(at) = self.outdated.iter().position(|place| *place == (object, location)) {
+            self.outdated.swap_remove(at);
+            self.recycle(location);
+        }
     }
 
     /// Whether something gathers that the I/O thread is to send.
@@ -185,7 +217,8 @@ impl Segments {
         }
     }
 
-    /// Sends what has gathered, sealed objects before freed ones.
+    /// Sends what has gathered. Freed objects go first, because an object that follows may lie where they lay; the store remembers what is
+    /// freed before it is sealed.
     fn send_gathered(&mut self) {
         if self.connection.is_none() {
             return;
@@ -193,11 +226,11 @@ impl Segments {
         // The store refuses frames above its limit.
         const PER_FRAME: usize = 10_000;
         let (sealed, freed) = (core::mem::take(&mut self.sealed), core::mem::take(&mut self.freed));
-        for batch in sealed.chunks(PER_FRAME) {
-            self.send(&ToStore::Sealed(batch.to_vec()), Vec::new());
-        }
         for batch in freed.chunks(PER_FRAME) {
             self.send(&ToStore::Free(batch.to_vec()), Vec::new());
+        }
+        for batch in sealed.chunks(PER_FRAME) {
+            self.send(&ToStore::Sealed(batch.to_vec()), Vec::new());
         }
     }
 
@@ -449,8 +482,8 @@ fn store_said(segments: &mut Segments, message: FromStore, mut fds: Vec<OwnedFd>
         }
         FromStore::Trim => segments.drop_empty(),
         FromStore::Freed(objects) => {
-            for (_, location) in objects {
-                segments.recycle(location);
+            for (object, location) in objects {
+                segments.freed(object, location);
             }
         }
         FromStore::Segment { segment, size_bytes } => {

@@ -28,6 +28,8 @@ PANELS = (
     ("Memory and size (shorter is better)", ("B",), "B"),
 )
 ROW_HEIGHT_INCHES = 0.13
+#: What the axis of a panel and the title of the next one take.
+FRAME_ROWS = 5.5
 
 
 def main(base):
@@ -39,7 +41,7 @@ def main(base):
             panels.append((title, axis_unit, rows))
     # Times fill the left column and what does not fit goes on in the right one, above the rest.
     title, unit, rows = panels[0]
-    half = (sum(height(rows) for _, _, rows in panels) + 3 * len(panels)) / 2
+    half = (sum(height(rows) for _, _, rows in panels) + FRAME_ROWS * len(panels)) / 2
     left, taken = [], 0
     while rows and taken < half and len(panels) > 1:
         taken += height(rows[:1])
@@ -64,7 +66,7 @@ def bars_of(row):
 
 
 def draw(report, columns, base):
-    heights = [[height(rows) + 3 for _, _, rows in column] for column in columns]
+    heights = [[height(rows) + FRAME_ROWS for _, _, rows in column] for column in columns]
     inches = max(sum(column) for column in heights) * ROW_HEIGHT_INCHES + 1.9
     width = 9.5 * len(columns)
     figure = pyplot.figure(figsize=(width, inches))
@@ -78,7 +80,9 @@ def draw(report, columns, base):
         ratios = heights[position] + ([spare] if spare > 1 else [])
         inner = outer[position].subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.0)
         for number, (title, unit, rows) in enumerate(column):
-            cell = inner[number].subgridspec(2, 1, height_ratios=(heights[position][number] - 3, 3), hspace=0)
+            cell = inner[number].subgridspec(
+                2, 1, height_ratios=(heights[position][number] - FRAME_ROWS, FRAME_ROWS), hspace=0
+            )
             panel(figure.add_subplot(cell[0]), title, unit, rows)
             drawn |= {engine for _, bars in rows for engine, _, _ in bars}
     figure.suptitle("raio, the floors and its peers", x=0.012, y=1 - 0.12 / inches, ha="left", va="top", fontsize=15)

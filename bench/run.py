@@ -294,7 +294,7 @@ def headline(report):
         f"{facts['cores']} cores of {facts['processor']}, {facts['memory_bytes'] / 2**30:.0f} GiB, "
         f"Linux {facts['kernel']}, Python {facts['python']}",
         versions,
-        f"Medians of {report['repeat']} (Dask and Ray: {(report['repeat'] + 1) // 2}){', quick' if report['quick'] else ''}; "
+        f"Medians of {report['repeat']} (Dask, Ray: {(report['repeat'] + 1) // 2}){', quick' * report['quick']}; "
         f"load of the machine {facts['load_before']:.1f} before, {facts['load_after']:.1f} after; {facts['took_s']} s",
     ]
     if facts["load_before"] > 0.5 * facts["cores"]:

@@ -19,6 +19,7 @@ def main(session, spawn, environment):
         sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
         sys.stdout = _Output(1)
         sys.stderr = _Output(2)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the zygote's handler is not ours
         signal.signal(signal.SIGINT, _interrupted)
         cluster._join(session, "worker", spawn)
         os.register_at_fork(after_in_child=cluster._forget_in_child)
@@ -95,8 +96,5 @@ def _no_check(args, kwargs):
 
 def dump_failure(error, function_name):
     """An exception of a task as bytes; never fails."""
-    if isinstance(error, exceptions.RayError) and not isinstance(error, exceptions.RayTaskError):
-        wrapped = exceptions.make_task_error(error, function_name, pid=os.getpid(), ip="127.0.0.1", tb=error.__traceback__)
-    else:
-        wrapped = exceptions.make_task_error(error, function_name, pid=os.getpid(), ip="127.0.0.1", tb=error.__traceback__)
+    wrapped = exceptions.make_task_error(error, function_name, pid=os.getpid(), ip="127.0.0.1", tb=error.__traceback__)
     return exceptions.dump_error(wrapped)

@@ -4,6 +4,7 @@ It imports what every worker needs, then waits for the scheduler. It must never 
 """
 
 import os
+import signal
 import sys
 
 
@@ -18,10 +19,12 @@ def main():
 
     from ray import _core, signatures, worker_main  # noqa: F401
 
+    # The kernel sends it when the scheduler dies, however it dies: what the workers started must go too, so we do not just end.
+    signal.signal(signal.SIGTERM, _terminated)
     link = _core.Zygote(session, node)
     gc.collect()
     gc.freeze()  # a collection in a worker would otherwise write to every page it shares with us
-    while (request := link.next_spawn()) is not None:
+    while (request := _next(link)) is not None:
         spawn, environment = request
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
@@ -36,3 +39,20 @@ def main():
         os.close(out_write)
         os.close(err_write)
         link.spawned(spawn, pid, out_read, err_read)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _terminated(number, frame):
+    raise _Terminated
+
+
+def _next(link):
+    """The next worker to fork, or None when it is over and everything below this process has been killed."""
+    try:
+        return link.next_spawn()
+    except _Terminated:
+        link.kill_all()
+        return None

@@ -263,6 +263,7 @@ impl Client {
             let mut state = self.shared.lock();
             let request = state.new_request();
             state.process.flush_reports();
+            self.shared.act(&mut state); // the news before the question
             state.answers.insert(request, state::Answer::default());
             state.tell_scheduler(&ToScheduler::Ask { request, question });
             self.shared.act(&mut state);

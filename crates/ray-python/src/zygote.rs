@@ -64,7 +64,7 @@ impl Zygote {
             for event in events.drain(..) {
                 if event.token == SCHEDULER {
                     if !self.read_scheduler()? {
-                        ray_io::kill_descendants(std::process::id() as i32, &[], Duration::from_millis(500));
+                        self.kill_all();
                         return Ok(None);
                     }
                 } else {
@@ -72,6 +72,11 @@ impl Zygote {
                 }
             }
         }
+    }
+
+    /// Kills every worker and everything they started.
+    fn kill_all(&self) {
+        ray_io::kill_descendants(std::process::id() as i32, &[], Duration::from_millis(500));
     }
 
     /// Tells the scheduler of a worker just forked, and hands it the read ends of its output.

@@ -157,7 +157,8 @@ impl Scheduler {
         }
     }
 
-    /// Asks `count` leases back from clients that have more than their share, and from the wisher itself those it has for other tasks.
+    /// Asks `count` leases back: from clients that have more than their share, from those with nothing queued, who may only be keeping
+    /// theirs, and from the wisher itself those it has for other tasks.
     ///
     /// Which leases are idle only their holders know: a holder may give back another one than it is asked for, or take its time. So a lease
     /// that was asked for counts as coming for a while only, then others are asked for.
@@ -173,7 +174,7 @@ impl Scheduler {
             }
             if asked_back.is_some_and(|since| now.since(since) < ANSWER_WAIT) {
                 missing = missing.saturating_sub(1);
-            } else if *to == client || mine == 0 || self.leases_of(*to) > mine {
+            } else if *to == client || mine == 0 || self.leases_of(*to) > mine || !self.has_wish(*to) {
                 candidates.push((*asked_back, worker, *to));
             }
         }
@@ -201,7 +202,6 @@ impl Scheduler {
         asked.map(|since| since.plus(ANSWER_WAIT)).filter(|due| *due > self.now).min()
     }
 
-    /// Leases whose workers are at a client's disposal; one whose task is blocked does nothing for it.
     /// Asks all leases of a client back; true when it has any.
     pub(super) fn ask_leases_back(&mut self, client: ClientId) -> bool {
         let is_theirs = |work: &Work| matches!(work, Work::Leased { to, .. } if *to == client);
@@ -213,6 +213,11 @@ impl Scheduler {
         !leased.is_empty()
     }
 
+    pub(super) fn has_wish(&self, client: ClientId) -> bool {
+        self.wishes.iter().any(|wish| wish.client == client)
+    }
+
+    /// Leases whose workers are at a client's disposal; one whose task is blocked does nothing for it.
     fn leases_of(&self, client: ClientId) -> usize {
         self.workers
             .values()

@@ -302,7 +302,7 @@ impl Scheduler {
     /// Whether tasks this worker submitted may still be under way. Leases it only keeps are asked back, so that it can go next time.
     fn is_owed(&mut self, client: ClientId) -> bool {
         let leased = self.ask_leases_back(client);
-        leased || self.wishes.iter().any(|wish| wish.client == client) || self.owns_unfinished(client)
+        leased || self.has_wish(client) || self.owns_unfinished(client)
     }
 
     pub(super) fn kill_worker(&mut self, client: ClientId, reason: String) {
@@ -322,6 +322,9 @@ impl Scheduler {
         for client in there {
             let spawn = self.workers[&client].spawn;
             self.dying.remove(&spawn);
+            // Its zygote may be there still, when it is the store that ended; and its connection certainly is to be closed.
+            self.actions.push_back(Action::Zygote(node, ToZygote::Kill { spawn }));
+            self.actions.push_back(Action::Close { client, reason: format!("node {node} was lost") });
             self.bury_worker(client, Exit { note: format!("node {node} was lost: {reason}"), ..Exit::default() });
         }
         self.objects_lost_with(node, reason);

@@ -41,6 +41,11 @@ struct Pipe {
     partial: Vec<u8>,
 }
 
+/// Text without the marks that tell the driver whose output it is.
+fn without_marks(text: &str) -> String {
+    text.split('\u{2}').enumerate().map(|(at, part)| if at == 0 { part } else { part.split_once('\u{3}').map_or(part, |(_, rest)| rest) }).collect()
+}
+
 /// Whole lines of one worker.
 pub(super) struct Lines {
     pid: i32,
@@ -109,7 +114,7 @@ impl Logs {
     pub(super) fn last_words(&mut self, spawn: u64) -> (i32, String) {
         let tail = self.tails.remove(&spawn).unwrap_or_default();
         let pid = self.pids.remove(&spawn).unwrap_or(0);
-        (pid, String::from_utf8_lossy(&tail).into_owned())
+        (pid, without_marks(&String::from_utf8_lossy(&tail)))
     }
 
     /// The message that brings lines to a driver, unless it is too far behind.

@@ -19,6 +19,7 @@ use ray_protocol::{ClientId, MAX_FRAME_BYTES, NodeId, PROTOCOL_VERSION};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ const MAX_QUEUED_BYTES: usize = 256 << 20;
 
 const LISTENER: u64 = 0;
 const TERMINATE: u64 = 1;
+const OWNER: u64 = 2;
 /// Tokens of connections begin here; those of log pipes have the top bit set.
 const FIRST_CONNECTION: u64 = 16;
 
@@ -71,6 +73,8 @@ struct Daemon {
     /// Connections to close after the events of this round.
     doomed: VecDeque<(u64, String)>,
     ending: Option<String>,
+    /// Kept open because they are watched: the self-pipe of signals, and the owner's pidfd.
+    _watched: (UnixStream, OwnedFd),
 }
 
 /// Runs the daemon: `scheduler --session DIR`, with the listening socket as standard input and the cluster's description in `DIR/start`.
@@ -89,6 +93,7 @@ impl Daemon {
         let poller = Poller::new()?;
         poller.add(prepared.listener.as_fd(), LISTENER, Interest::READ)?;
         poller.add(prepared.terminate.as_fd(), TERMINATE, Interest::READ)?;
+        poller.add(prepared.owner.as_fd(), OWNER, Interest::READ)?;
         let core = Scheduler::new(prepared.start.core_config(&prepared.session));
         let children = Children::start(&prepared)?;
         Ok(Daemon {
@@ -107,6 +112,7 @@ impl Daemon {
             children,
             doomed: VecDeque::new(),
             ending: None,
+            _watched: (prepared.terminate, prepared.owner),
         })
     }
 
@@ -122,6 +128,8 @@ impl Daemon {
                 match event.token {
                     LISTENER => self.accept()?,
                     TERMINATE => self.ending = Some(String::from("it was told to terminate")),
+                    // Not the end of its connection alone: a process it forked may hold that open, or it died before it connected.
+                    OWNER => self.ending = Some(String::from("the driver that started it ended")),
                     token if logs::is_log(token) => self.read_log(token),
                     token => self.connection_event(token, event.readable || event.hangup),
                 }

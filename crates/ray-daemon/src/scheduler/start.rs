@@ -5,6 +5,7 @@ use ray_io::Listener;
 use ray_protocol::Resources;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,8 @@ pub(super) struct Prepared {
     pub(super) listener: Listener,
     /// Readable when SIGTERM or SIGINT came.
     pub(super) terminate: UnixStream,
+    /// The driver that owns the cluster; readable when it has ended.
+    pub(super) owner: OwnedFd,
 }
 
 impl Start {
@@ -69,12 +72,13 @@ pub(super) fn prepare(mut arguments: impl Iterator<Item = String>) -> io::Result
     let bytes =
         std::fs::read(&file).map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", file.display())))?;
     std::fs::remove_file(&file)?;
-    let start =
+    let start: Start =
         postcard::from_bytes(&bytes).map_err(|error| io::Error::other(format!("{} is damaged: {error}", file.display())))?;
     let listener = Listener::from_fd(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?)?;
     let (terminate, bell) = UnixStream::pair()?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::low_level::pipe::register(signal, bell.try_clone()?)?;
     }
-    Ok(Prepared { start, session, listener, terminate })
+    let owner = ray_io::pidfd_of(start.owner_pid)?;
+    Ok(Prepared { start, session, listener, terminate, owner })
 }

@@ -47,7 +47,7 @@ impl Client {
         deadline: Option<Instant>,
         interrupt: Interrupt<'_>,
     ) -> (Vec<usize>, WaitEnd) {
-        self.ask_for_foreign(objects);
+        self.ask_for(objects);
         let mut ready = Vec::new();
         let mut seen_arrivals = None;
         let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
@@ -63,13 +63,12 @@ impl Client {
         (ready, end)
     }
 
-    /// Makes sure that news of other processes' objects will come.
-    fn ask_for_foreign(&self, objects: &[ObjectId]) {
-        let me = self.shared.identity.client;
-        if objects.iter().all(|object| object.owner() == me) {
+    /// Makes sure that news of objects whose values come from the scheduler will come.
+    fn ask_for(&self, objects: &[ObjectId]) {
+        let mut state = self.shared.lock();
+        if state.process.are_all_at_home(objects) {
             return;
         }
-        let mut state = self.shared.lock();
         for &object in objects {
             state.process.ask_for(object);
         }
@@ -83,7 +82,7 @@ impl Client {
         deadline: Option<Instant>,
         interrupt: Interrupt<'_>,
     ) -> Result<Vec<Value>, WaitEnd> {
-        self.ask_for_foreign(objects);
+        self.ask_for(objects);
         let mut values: Vec<Value> = Vec::with_capacity(objects.len());
         let mut seen_failures = None;
         let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {

@@ -122,6 +122,8 @@ pub struct Process {
     arrivals: u64,
     /// Those among them that are failures.
     failures: u64,
+    /// Whether a reference to an own object ever came back after the last one here had gone: its value is with the scheduler then.
+    own_came_back: bool,
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
     tasks: HashMap<u64, Task>,
@@ -154,6 +156,7 @@ impl Process {
             objects: HashMap::new(),
             arrivals: 0,
             failures: 0,
+            own_came_back: false,
             awaited_elsewhere: HashSet::new(),
             tasks: HashMap::new(),
             failing: VecDeque::new(),

@@ -127,6 +127,7 @@ impl Process {
         let me = self.me;
         self.objects.entry(object).or_insert_with(|| {
             self.awaited_elsewhere.remove(&object);
+            self.own_came_back |= object.owner() == me;
             Object { announced: object.owner() == me, ..Object::default() }
         })
     }
@@ -206,6 +207,11 @@ impl Process {
             entry.asked = true;
             self.tell_scheduler(ToScheduler::Subscribe { object });
         }
+    }
+
+    /// Whether [`ask_for`](Self::ask_for) has nothing to do for these: all are this process's own and have never left it for good.
+    pub fn are_all_at_home(&self, objects: &[ObjectId]) -> bool {
+        !self.own_came_back && objects.iter().all(|object| object.owner() == self.me)
     }
 
     /// A copy of the object was brought to this node.

@@ -172,7 +172,8 @@ impl Process {
 
     /// Stops the tasks that a task of this process has submitted.
     pub fn cancel_children(&mut self, parent: TaskId, force: bool) {
-        let mut children: Vec<u64> = self.tasks.iter().filter(|(_, task)| task.parent() == Some(parent)).map(|(seq, _)| *seq).collect();
+        let mut children: Vec<u64> =
+            self.tasks.iter().filter(|(_, task)| task.parent() == Some(parent)).map(|(seq, _)| *seq).collect();
         children.sort_unstable();
         for seq in children {
             self.cancel(TaskId { client: self.me, seq }, force, true);

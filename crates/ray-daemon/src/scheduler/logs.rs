@@ -43,7 +43,10 @@ struct Pipe {
 
 /// Text without the marks that tell the driver whose output it is.
 fn without_marks(text: &str) -> String {
-    text.split('\u{2}').enumerate().map(|(at, part)| if at == 0 { part } else { part.split_once('\u{3}').map_or(part, |(_, rest)| rest) }).collect()
+    text.split('\u{2}')
+        .enumerate()
+        .map(|(at, part)| if at == 0 { part } else { part.split_once('\u{3}').map_or(part, |(_, rest)| rest) })
+        .collect()
 }
 
 /// Whole lines of one worker.

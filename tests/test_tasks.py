@@ -491,7 +491,9 @@ class TestFunctions:
 
     @pytest.mark.usefixtures("nothing_submitted")
     def test_an_untyped_function_cannot_be_called_directly(self):
-        with pytest.raises(TypeError, match=r"cannot be called directly. Instead of running '.*identity\(\)', try .*\.remote\(\)"):
+        with pytest.raises(
+            TypeError, match=r"cannot be called directly. Instead of running '.*identity\(\)', try .*\.remote\(\)"
+        ):
             identity(1)
 
     def test_a_typed_function_can_be_called_directly(self):
@@ -504,7 +506,8 @@ class TestFunctions:
 
 class TestDecorator:
     @pytest.mark.parametrize(
-        "thing", [len, functools.partial(print), print, "text", [].append, object(), type("C", (), {"__call__": print})()]
+        "thing",
+        [len, functools.partial(print), print, "text", [].append, object(), type("C", (), {"__call__": print})()],
     )
     def test_what_is_neither_function_nor_class_is_refused(self, thing):
         with pytest.raises(TypeError, match="must be applied to either a function or a class"):
@@ -586,9 +589,20 @@ class TestOptions:
     @pytest.mark.parametrize(
         "option",
         [
-            {"num_cpus": 1.5}, {"num_cpus": 0}, {"num_cpus": None}, {"max_retries": -1}, {"max_retries": 0}, {"name": "n"},
-            {"memory": 1.5}, {"num_returns": None}, {"retry_exceptions": True}, {"retry_exceptions": [ValueError]},
-            {"scheduling_strategy": "SPREAD"}, {"runtime_env": {}}, {"enable_task_events": False}, {"resources": {}},
+            {"num_cpus": 1.5},
+            {"num_cpus": 0},
+            {"num_cpus": None},
+            {"max_retries": -1},
+            {"max_retries": 0},
+            {"name": "n"},
+            {"memory": 1.5},
+            {"num_returns": None},
+            {"retry_exceptions": True},
+            {"retry_exceptions": [ValueError]},
+            {"scheduling_strategy": "SPREAD"},
+            {"runtime_env": {}},
+            {"enable_task_events": False},
+            {"resources": {}},
         ],  # fmt: skip
     )
     def test_good_options(self, option):
@@ -626,8 +640,14 @@ class TestOptions:
             f.options(num_cpus=1).remote("x")
 
     def test_what_can_never_run_fails(self):
-        for option, words in (({"num_cpus": 5}, "CPU: 5"), ({"resources": {"tpu": 1}}, "tpu: 1"), ({"num_gpus": 1}, "GPU: 1")):
-            with pytest.raises(TaskUnschedulableError, match=rf"{words}, which no node of this cluster has \(node 0 has CPU: 4"):
+        for option, words in (
+            ({"num_cpus": 5}, "CPU: 5"),
+            ({"resources": {"tpu": 1}}, "tpu: 1"),
+            ({"num_gpus": 1}, "GPU: 1"),
+        ):
+            with pytest.raises(
+                TaskUnschedulableError, match=rf"{words}, which no node of this cluster has \(node 0 has CPU: 4"
+            ):
                 ray.get(identity.options(**option).remote(1))
 
     def test_a_task_holds_what_it_asks_for(self, gate):
@@ -811,7 +831,9 @@ class TestErrors:
             with pytest.raises(KeyError):
                 ray.get(ref)
 
-    @pytest.mark.parametrize("make", [lambda: KeyboardInterrupt(), lambda: GeneratorExit("x"), lambda: StopIteration(3)])
+    @pytest.mark.parametrize(
+        "make", [lambda: KeyboardInterrupt(), lambda: GeneratorExit("x"), lambda: StopIteration(3)]
+    )
     def test_unusual_exceptions_arrive(self, make):
         with pytest.raises((RayTaskError, StopIteration)) as caught:
             ray.get(fail.remote(make()))
@@ -1179,15 +1201,22 @@ class TestCancel:
 
     def test_children_go_too(self, gate):
         @ray.remote
+        def child():
+            try:
+                gate.visit("child")
+            finally:
+                gate.path.with_name("child has ended").touch()
+
+        @ray.remote
         def parent():
-            return ray.get(visit.remote(gate, "child"))
+            return ray.get(child.remote())
 
         ref = parent.remote()
         wait_until(lambda: gate.visitors)
         ray.cancel(ref)
         with pytest.raises(TaskCancelledError):
             ray.get(ref)
-        wait_until(lambda: ray.available_resources().get("CPU") == 4)
+        wait_until(gate.path.with_name("child has ended").exists)
 
     def test_what_is_finished_stays(self):
         ref = identity.remote(1)
@@ -1213,10 +1242,9 @@ class TestOutput:
             def speak():
                 print("hello")
                 print("two\\nlines")
-                print("no newline", end="")
-                sys.stdout.flush()
-                print("trouble", file=sys.stderr)
                 os.system("echo from a child")
+                print("trouble", file=sys.stderr)
+                print("no newline", end="")
                 return os.getpid()
             pid = ray.get(speak.remote())
             ray.shutdown()

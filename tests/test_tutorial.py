@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT.parent / "shared" / "tutorial.md"
 
 # What the tutorial's blocks say, for a checkout that stands alone.
-OWN_COPY = '''
+OWN_COPY = """
 ```python
 import ray
 ray.services.start_ray_local(num_workers=10)
@@ -87,7 +87,7 @@ aref = zeros.remote([10, 10])
 bref = zeros.remote([10, 10])
 cref = dot.remote(aref, bref)
 ```
-'''
+"""
 
 
 @pytest.fixture
@@ -107,7 +107,10 @@ def clock(monkeypatch, tmp_path):
 
     def read():
         lines = notes.read_text().splitlines() if notes.exists() else []
-        return [(int(pid), float(seconds), float(began), float(ended)) for pid, seconds, began, ended in map(str.split, lines)]
+        return [
+            (int(pid), float(seconds), float(began), float(ended))
+            for pid, seconds, began, ended in map(str.split, lines)
+        ]
 
     return sleep, read
 
@@ -149,7 +152,11 @@ def test_the_example_walks_through_the_tutorial():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("DISPLAY", None)
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "tutorial.py"], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, ROOT / "examples" / "tutorial.py"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -198,4 +205,3 @@ def run(block, namespace):
             assert re.fullmatch(expected, repr(value)), f"{lines[statement.end_lineno - 1]}: got {value!r}"
             promises += 1
     return promises
-

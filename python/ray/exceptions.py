@@ -38,7 +38,7 @@ class RayError(Exception):
         ...     print(error)
     """
 
-    _default = None  # the message of an error raised without one
+    _default: str | None = None  # the message of an error raised without one
 
     def __init__(self, *args):
         if not args and self._default is not None:

@@ -7,8 +7,8 @@ from ray import _core
 
 _thread = None
 _lock = threading.Lock()
-_names = {}
-_callbacks = {}
+_names: dict[tuple[int, bool], str] = {}
+_callbacks: dict[tuple[int, int, int], list] = {}
 # Seconds between two looks at whether the cluster is still there.
 _PATIENCE_S = 1.0
 

@@ -36,7 +36,7 @@ def _pickle_dumps(*args, **kwargs):
 
 
 _by_value_modules = None  # cloudpickle's registry of modules to be written by value, once cloudpickle is loaded
-_serializers = {}  # class -> (serializer, deserializer)
+_serializers: dict[type, tuple] = {}  # class -> (serializer, deserializer)
 _cloud_pickler = None  # cloudpickle's pickler with our dispatch table; None: to be made again
 
 
@@ -323,7 +323,7 @@ class _Collections(_local):
 
 _collections = _Collections()
 _out_of_band_hook = None
-_pinned = {}
+_pinned: dict = {}
 
 
 class collecting:

@@ -3,7 +3,14 @@
 from ray.modes import SCRIPT_MODE
 
 
-def start_ray_local(num_workers=0, worker_path=None, driver_mode=SCRIPT_MODE, *, num_objstores=1, object_store_memory=None):
+def start_ray_local(
+    num_workers: int = 0,
+    worker_path: str | None = None,
+    driver_mode: int = SCRIPT_MODE,
+    *,
+    num_objstores: int = 1,
+    object_store_memory: int | None = None,
+) -> None:
     """Starts a scheduler, object stores and workers as processes of their own, and joins them. They end with this interpreter.
 
     Args:
@@ -24,14 +31,14 @@ def start_ray_local(num_workers=0, worker_path=None, driver_mode=SCRIPT_MODE, *,
     cluster.start(num_workers=num_workers, num_objstores=num_objstores, store_bytes=object_store_memory)
 
 
-def cleanup():
+def cleanup() -> None:
     """Ends the cluster, as `ray.shutdown`."""
     from ray import cluster
 
     cluster.stop()
 
 
-def get_node_ip_address():
+def get_node_ip_address() -> str:
     """str: this machine's address, as other machines of its network would use it."""
     import socket
 

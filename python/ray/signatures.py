@@ -667,7 +667,7 @@ def _resolve(hints, function):
 # Types: one test per form
 # ---------------------------------------------------------------------------------------------------------------------
 
-_compiled = {}
+_compiled: dict = {}
 
 
 def _compile(form):

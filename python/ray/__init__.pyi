@@ -1,0 +1,134 @@
+"""The public names as type checkers see them; what they do is told beside them, in the modules they come from."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
+
+from ray import exceptions as exceptions
+from ray import services as services
+from ray._core import ObjectRef as ObjectRef
+from ray.context import RayContext
+from ray.modes import LOCAL_MODE, PYTHON_MODE, SCRIPT_MODE, SHELL_MODE, SILENT_MODE, WORKER_MODE
+from ray.remote_function import (
+    RemoteFunction,
+    _Decorator,
+    _DecoratorForMany,
+    _DecoratorForNone,
+    _DecoratorOptions,
+    _TypedDecorator,
+)
+from ray.runtime_context import RuntimeContext
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+__all__ = [
+    "LOCAL_MODE",
+    "PYTHON_MODE",
+    "SCRIPT_MODE",
+    "SHELL_MODE",
+    "SILENT_MODE",
+    "WORKER_MODE",
+    "ObjectID",
+    "ObjectRef",
+    "__version__",
+    "as_completed",
+    "available_resources",
+    "cancel",
+    "cluster_resources",
+    "exceptions",
+    "explain",
+    "get",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "nodes",
+    "put",
+    "remote",
+    "services",
+    "shutdown",
+    "visualize_computation_graph",
+    "wait",
+]
+
+ObjectID = ObjectRef
+__version__: str
+__commit__: str
+raio_version: str
+
+# -- starting and stopping -------------------------------------------------------------------------------------------------
+
+def init(
+    address: str | None = None,
+    *,
+    num_cpus: int | None = None,
+    num_gpus: float | None = None,
+    resources: dict[str, float] | None = None,
+    object_store_memory: int | None = None,
+    ignore_reinit_error: bool = False,
+    namespace: str | None = None,
+    log_to_driver: bool = True,
+    include_dashboard: bool | None = None,
+    logging_level: int | None = None,
+    runtime_env: dict[str, Any] | None = None,
+    start_ray_local: bool | None = None,
+    num_workers: int | None = None,
+    num_objstores: int = 1,
+    **others: Any,
+) -> RayContext: ...
+def shutdown(_exiting_interpreter: bool = False) -> None: ...
+def is_initialized() -> bool: ...
+
+# -- remote functions ------------------------------------------------------------------------------------------------------
+
+@overload
+def remote(cls: type[_T], /) -> Any: ...
+@overload
+def remote(function: Callable[_P, _T], /) -> RemoteFunction[Callable[_P, _T], ObjectRef[_T]]: ...
+@overload
+def remote(
+    arg_types: list[Any], return_types: list[Any], /, **options: Unpack[_DecoratorOptions]
+) -> _TypedDecorator: ...
+@overload
+def remote(*, typed: bool = False, **options: Unpack[_DecoratorOptions]) -> _Decorator: ...
+@overload
+def remote(  # type: ignore[overload-overlap]  # 1 and 0 are integers, and come first
+    *, num_returns: Literal[1] | None, typed: bool = False, **options: Unpack[_DecoratorOptions]
+) -> _Decorator: ...
+@overload
+def remote(  # type: ignore[overload-overlap]
+    *, num_returns: Literal[0], typed: bool = False, **options: Unpack[_DecoratorOptions]
+) -> _DecoratorForNone: ...
+@overload
+def remote(
+    *, num_returns: int | str, typed: bool = False, **options: Unpack[_DecoratorOptions]
+) -> _DecoratorForMany: ...
+def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None: ...
+def explain(object_ref: ObjectRef[Any]) -> str: ...
+
+# -- objects ---------------------------------------------------------------------------------------------------------------
+
+def put(value: _T, worker: Any = None, *, _owner: None = None, _tensor_transport: None = None) -> ObjectRef[_T]: ...
+@overload
+def get(
+    object_refs: ObjectRef[_T], worker: Any = None, *, timeout: float | None = None, _use_object_store: bool = False
+) -> _T: ...
+@overload
+def get(
+    object_refs: list[ObjectRef[_T]],
+    worker: Any = None,
+    *,
+    timeout: float | None = None,
+    _use_object_store: bool = False,
+) -> list[_T]: ...
+def wait(
+    object_refs: list[ObjectRef[_T]], num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+) -> tuple[list[ObjectRef[_T]], list[ObjectRef[_T]]]: ...
+def as_completed(object_refs: Iterable[ObjectRef[_T]], timeout: float | None = None) -> Iterator[ObjectRef[_T]]: ...
+
+# -- looking at it ---------------------------------------------------------------------------------------------------------
+
+def nodes() -> list[dict[str, Any]]: ...
+def cluster_resources() -> dict[str, float]: ...
+def available_resources() -> dict[str, float]: ...
+def get_runtime_context() -> RuntimeContext: ...
+def visualize_computation_graph(file_path: str | None = None, view: bool = False) -> Any: ...

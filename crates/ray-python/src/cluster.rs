@@ -21,6 +21,9 @@ struct Running {
     session: Option<SessionDir>,
 }
 
+/// A node to start, as Python says it: amounts of resources by name, workers, bytes of its store.
+type PyNode = (Vec<(String, f64)>, u32, u64);
+
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 
 /// Starts a scheduler, which starts everything else; returns the session directory. `nodes` are (resources, workers, store bytes).
@@ -28,7 +31,7 @@ static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 pub(crate) fn start_cluster(
     py: Python<'_>,
     binaries: PathBuf,
-    nodes: Vec<(Vec<(String, f64)>, u32, u64)>,
+    nodes: Vec<PyNode>,
     zygote: Vec<String>,
     fail_unschedulable: bool,
 ) -> PyResult<PathBuf> {

@@ -7,7 +7,7 @@ use ray_io::{Connection, Interest, Poller, ReadStatus, Signal};
 use ray_protocol::control::{self, FromZygote, Hello, Role, ToZygote};
 use ray_protocol::{MAX_FRAME_BYTES, NodeId, PROTOCOL_VERSION};
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -25,8 +25,11 @@ pub(crate) struct Zygote {
     /// Workers by the number they were asked for under.
     workers: BTreeMap<u64, Child>,
     /// Requests that arrived together.
-    waiting: std::collections::VecDeque<(u64, Vec<(String, String)>)>,
+    waiting: VecDeque<Spawn>,
 }
+
+/// A worker to fork: its number, and environment variables on top of ours.
+type Spawn = (u64, Vec<(String, String)>);
 
 struct Child {
     pid: i32,
@@ -49,11 +52,11 @@ impl Zygote {
         send(&mut connection, &hello, Vec::new())?;
         let poller = Poller::new()?;
         poller.add(connection.as_fd(), SCHEDULER, Interest::READ)?;
-        Ok(Zygote { connection, poller, workers: BTreeMap::new(), waiting: std::collections::VecDeque::new() })
+        Ok(Zygote { connection, poller, workers: BTreeMap::new(), waiting: VecDeque::new() })
     }
 
     /// The next worker to fork: (number, environment). None when the scheduler is gone and every worker has been killed.
-    fn next_spawn(&mut self, py: Python<'_>) -> PyResult<Option<(u64, Vec<(String, String)>)>> {
+    fn next_spawn(&mut self, py: Python<'_>) -> PyResult<Option<Spawn>> {
         let mut events = Vec::new();
         loop {
             if let Some(request) = self.waiting.pop_front() {

@@ -43,7 +43,7 @@ def visualize_computation_graph(file_path=None, view=False):
     if _in_notebook():
         return _Picture(_core.draw_graph(tasks, objects, note, "svg").decode())
     if file_path is None or view:
-        print(f"The computation graph ({len(tasks)} tasks) is in {path}")
+        print(f"The computation graph ({len(tasks):,} {'task' if len(tasks) == 1 else 'tasks'}) is in {path}")
     if view:
         _open(path)
     return None
@@ -104,4 +104,5 @@ def _open(path):
     opener = shutil.which("xdg-open")
     has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if opener and has_display:
-        subprocess.Popen([opener, path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        # Through a shell, which does not wait for it: the viewer is nobody's child here, and stays when this program ends.
+        subprocess.run(["/bin/sh", "-c", '"$0" "$1" >/dev/null 2>&1 &', opener, path], start_new_session=True, check=False)

@@ -37,6 +37,6 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// references, about ten bytes each: this is room for half a million. Memory is taken as bytes arrive, not as they are announced.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
 
-/// Values up to this many bytes travel inline. Above it they go to the store and only their location travels: a ring record that is
-/// copied twice costs more than the store's bookkeeping from about here on.
+/// Values up to this many bytes travel inline: inside messages, and in the memory of each process that has them. Larger ones go to the
+/// store, where they lie once and can be counted, shared and freed. DESIGN.md says what was measured on both sides.
 pub const INLINE_LIMIT_BYTES: usize = 8 << 10;

@@ -52,6 +52,9 @@ def start(*, num_workers=None, num_objstores=1, num_gpus=None, resources=None, s
     binaries = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bin")
     # Tasks no node can ever run fail, unless there are no workers at all: then the user wants to look at the graph.
     _session_dir = os.fspath(_core.start_cluster(binaries, nodes, _zygote_command(), num_workers > 0))
+    # The first call needs it to carry its function. Now it costs nobody's time: the zygote is busy importing on another core.
+    import cloudpickle  # noqa: F401
+
     try:
         _join(_session_dir, "owner")
     except BaseException:

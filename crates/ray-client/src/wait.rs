@@ -224,6 +224,8 @@ impl Shared {
             if Instant::now() >= until {
                 break;
             }
+            // Where the one we wait for has the same core, this is its turn; otherwise it costs next to nothing.
+            rustix::thread::sched_yield();
         }
         self.page.clear(POLLING);
         found

@@ -4,6 +4,7 @@ use crate::ids;
 use crate::session;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple, PyType};
 use ray_client::Client;
 use ray_protocol::{ClientId, ObjectId, TaskId};
@@ -185,15 +186,15 @@ impl ObjectRef {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
-        py.import("ray.serialization")?.getattr("note_reference")?.call1((slf,))?;
+        imported(py, &NOTE, "ray.serialization", "note_reference")?.call1((slf,))?;
         let this = slf.get();
         if let Some(client) = &this.client {
             client.share(this.id);
         }
-        let rebuild = py.import("ray._core")?.getattr("rebuild_reference")?;
+        let rebuild = imported(py, &REBUILD, "ray._core", "rebuild_reference")?;
         let id = (this.id.task.client.0, this.id.task.seq, this.id.index, this.cluster);
         let declared = this.declared.as_ref().map(|declared| declared.clone_ref(py));
-        (rebuild, (id, declared)).into_pyobject(py)
+        (rebuild.clone(), (id, declared)).into_pyobject(py)
     }
 
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -227,6 +228,19 @@ impl ObjectRef {
     fn __class_getitem__<'py>(class: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         class.py().import("types")?.getattr("GenericAlias")?.call1((class, item))
     }
+}
+
+static NOTE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static REBUILD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// A function of a module, looked up once: an object may hold ten thousand references.
+fn imported<'py>(
+    py: Python<'py>,
+    cell: &'static PyOnceLock<Py<PyAny>>,
+    module: &str,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    Ok(cell.get_or_try_init(py, || py.import(module)?.getattr(name).map(Bound::unbind))?.bind(py))
 }
 
 /// Unpickles a reference.

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ray_client::{Client, WaitEnd};
 use ray_protocol::{ObjectId, TaskId, Value};
-use std::collections::HashSet;
+use hashbrown::HashSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 

@@ -11,11 +11,9 @@ def visualize_computation_graph(file_path=None, view=False):
     """Draws every task and object so far: boxes are tasks, ovals objects, dotted arrows who launched whom, solid ones what needs what.
 
     Args:
-        file_path (str | None): where to; the ending chooses .pdf, .svg, .png or .dot. None: a temporary .pdf (shown inline in a notebook).
-        view (bool): open it in the viewer of the desktop. Without a desktop, the path is printed instead.
-
-    Returns:
-        In a notebook, the picture, which the notebook shows; else None.
+        file_path (str | None): where to; the ending chooses .pdf, .svg, .png or .dot. None: below the cell in a notebook, elsewhere a
+            temporary .pdf, whose path is printed.
+        view (bool): show it: below the cell in a notebook, elsewhere in the viewer of the desktop. Without one, the path is printed.
 
     Raises:
         ValueError: another ending. RaySystemError: no cluster.
@@ -26,27 +24,29 @@ def visualize_computation_graph(file_path=None, view=False):
         from ray.exceptions import RaySystemError
 
         raise RaySystemError("There is no computation graph: Ray has not been started. Call ray.init() first.")
-    if file_path is None:
-        import tempfile
-
-        handle, path = tempfile.mkstemp(prefix="computation-graph-", suffix=".pdf")
-        os.close(handle)
-    else:
-        path = os.fspath(file_path)
-    ending = os.path.splitext(path)[1].lower()
+    path = None if file_path is None else os.fspath(file_path)
+    ending = ".pdf" if path is None else os.path.splitext(path)[1].lower()
     if ending not in _FORMATS:
         raise ValueError(f"file_path must end in one of {', '.join(_FORMATS)}, got {path!r}.")
     tasks, objects, note = _numbered()
-    picture = _core.draw_graph(tasks, objects, note, ending[1:])
+    if (view or path is None) and _in_notebook():
+        from IPython.display import SVG, display
+
+        display(SVG(_core.draw_graph(tasks, objects, note, "svg").decode()))
+        if path is None:
+            return
+        view = False
+    if path is None:
+        import tempfile
+
+        handle, path = tempfile.mkstemp(prefix="computation-graph-", suffix=ending)
+        os.close(handle)
     with open(path, "wb") as file:
-        file.write(picture)
-    if _in_notebook():
-        return _Picture(_core.draw_graph(tasks, objects, note, "svg").decode())
+        file.write(_core.draw_graph(tasks, objects, note, ending[1:]))
     if file_path is None or view:
         print(f"The computation graph ({len(tasks):,} {'task' if len(tasks) == 1 else 'tasks'}) is in {path}")
     if view:
         _open(path)
-    return None
 
 
 def _numbered():
@@ -73,19 +73,6 @@ def _numbered():
         counts = ", ".join(f"{name} × {count:,}" for name, count in folded.items())
         note = f"Finished tasks folded away because there were too many: {counts}"
     return [tuple(task) for task in tasks], objects, note
-
-
-class _Picture:
-    """A picture a notebook shows."""
-
-    def __init__(self, svg):
-        self._svg = svg
-
-    def _repr_svg_(self):
-        return self._svg
-
-    def __repr__(self):
-        return "<computation graph>"
 
 
 def _in_notebook():

@@ -1034,7 +1034,11 @@ class TestWait:
         with pytest.raises(ValueError, match="unique"):
             ray.wait([ref, ref])
 
-    @pytest.mark.parametrize("wrong", [0, -1, 3])
+    def test_integers_of_numpy(self):
+        ref = ray.put(1)
+        assert ray.wait([ref], num_returns=np.int64(1)) == ([ref], [])
+
+    @pytest.mark.parametrize("wrong", [0, -1, 3, 1.0, None, "1"])
     def test_how_many(self, wrong):
         with pytest.raises(ValueError, match="num_returns|number of objects"):
             ray.wait([ray.put(1), ray.put(2)], num_returns=wrong)
@@ -1054,6 +1058,13 @@ class TestWait:
         there, late = ray.put(1), visit.remote(gate, 1)
         completed = ray.as_completed([late, there], timeout=0.05)
         assert next(completed) == there
+        with pytest.raises(GetTimeoutError, match="1 of 2"):
+            next(completed)
+
+    def test_as_completed_takes_any_iterable(self, gate):
+        late = visit.remote(gate, 1)
+        completed = ray.as_completed((ref for ref in (ray.put(1), late)), timeout=0.05)
+        next(completed)
         with pytest.raises(GetTimeoutError, match="1 of 2"):
             next(completed)
 
@@ -1159,6 +1170,38 @@ class TestReferences:
         gc.collect()
         gate.open()
         assert ray.get(result) == [1, 2]
+
+
+class TestContext:
+    def test_a_task_knows_its_id_its_name_and_its_job(self):
+        @ray.remote
+        def who():
+            context = ray.get_runtime_context()
+            return context.get_task_id(), context.get_task_name(), context.get_job_id()
+
+        ref = who.remote()
+        assert ray.get(ref) == (ref.task_id().hex(), "who", ray.get_runtime_context().get_job_id())
+        assert ref.hex().startswith(ref.task_id().hex())
+
+    def test_the_driver_runs_no_task(self):
+        assert ray.get_runtime_context().get_task_id() is None
+
+    def test_a_task_is_in_the_cluster_and_cannot_end_it(self):
+        @ray.remote(max_retries=0)
+        def leave():
+            ray.shutdown()
+            return ray.is_initialized()
+
+        assert ray.get(leave.remote()) is True
+
+    def test_a_task_cannot_start_another_cluster(self):
+        @ray.remote
+        def start(**options):
+            ray.init(**options)
+
+        with pytest.raises(RuntimeError, match="called ray.init twice"):
+            ray.get(start.remote())
+        assert ray.get(start.remote(ignore_reinit_error=True)) is None
 
 
 class TestCancel:

@@ -175,7 +175,7 @@ def wait(object_refs, num_returns=1, timeout=None, fetch_local=True):
         raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}.")
     if not object_refs:
         return [], []
-    if not isinstance(num_returns, int) or num_returns <= 0:
+    if not hasattr(num_returns, "__index__") or num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(object_refs):
         raise ValueError(f"num_returns cannot be greater than the number of ray_waitables provided ({len(object_refs)}).")
@@ -183,7 +183,7 @@ def wait(object_refs, num_returns=1, timeout=None, fetch_local=True):
 
 
 def as_completed(object_refs, timeout=None):
-    """The references of a list in the order in which their objects come to exist.
+    """The references given, in the order in which their objects come to exist.
 
     Yields:
         ray.ObjectRef
@@ -200,12 +200,13 @@ def as_completed(object_refs, timeout=None):
 
     until = None if timeout is None else time.monotonic() + timeout
     rest = list(object_refs)
+    count = len(rest)
     while rest:
         left = None if until is None else max(0.0, until - time.monotonic())
         _, _ = wait(rest, num_returns=1, timeout=left)
         ready, rest = wait(rest, num_returns=len(rest), timeout=0)
         if not ready:
-            raise GetTimeoutError(f"{len(rest)} of {len(object_refs)} objects did not exist after {timeout} s.")
+            raise GetTimeoutError(f"{len(rest)} of {count} objects did not exist after {timeout} s.")
         yield from ready
 
 

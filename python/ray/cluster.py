@@ -69,9 +69,9 @@ def start(*, num_workers=None, num_objstores=1, num_gpus=None, resources=None, s
 
 
 def stop():
-    """Leaves the cluster and ends it, if this process started it. Does nothing outside a cluster."""
+    """Ends the cluster this process started. Does nothing outside a cluster, and in a worker: the cluster is not its to end."""
     global _session_dir
-    if not _core.is_connected():
+    if _session_dir is None or not _core.is_connected():
         return
     notices = sys.modules.get("ray.notices")
     _core.disconnect(True, _PATIENCE_S)

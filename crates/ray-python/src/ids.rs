@@ -10,6 +10,9 @@ use ray_protocol::{ClientId, ObjectId, TaskId};
 /// Bytes of an object's id in Python.
 pub(crate) const OBJECT_BYTES: usize = 28;
 
+/// A cluster runs one job so far: its driver's. Workers, whose own number is 0, run its tasks.
+pub(crate) const JOB: u32 = 1;
+
 /// The id of an object of cluster `cluster`.
 pub(crate) fn object_bytes(object: ObjectId, cluster: u64, job: u32) -> [u8; OBJECT_BYTES] {
     let mut out = [0; OBJECT_BYTES];

@@ -83,7 +83,7 @@ impl ObjectRef {
         if self.is_nil() {
             return ids::NIL;
         }
-        ids::object_bytes(self.id, self.cluster, 1)
+        ids::object_bytes(self.id, self.cluster, ids::JOB)
     }
 }
 
@@ -220,7 +220,7 @@ impl ObjectRef {
 
     /// The id of the task the object comes from.
     fn task_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = ids::task_bytes(self.id.task, self.cluster, 1);
+        let bytes = ids::task_bytes(self.id.task, self.cluster, ids::JOB);
         py.import("ray.ids")?.getattr("TaskID")?.call1((PyBytes::new(py, &bytes),))
     }
 

@@ -148,7 +148,7 @@ pub(crate) fn running_task(py: Python<'_>) -> Option<Bound<'_, PyBytes>> {
     let client = current_if_any()?;
     let task = client.running_task()?;
     let identity = client.identity();
-    Some(PyBytes::new(py, &ids::task_bytes(task, identity.cluster, identity.job)))
+    Some(PyBytes::new(py, &ids::task_bytes(task, identity.cluster, ids::JOB)))
 }
 
 /// Something the background thread handles.

@@ -1287,7 +1287,7 @@ class TestOutput:
                 print("two\\nlines")
                 os.system("echo from a child")
                 print("trouble", file=sys.stderr)
-                print("no newline", end="")
+                print("no newline", end="", flush=True)
                 return os.getpid()
             pid = ray.get(speak.remote())
             ray.shutdown()

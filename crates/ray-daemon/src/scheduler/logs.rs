@@ -78,8 +78,8 @@ impl Logs {
         self.pipes.keys().copied().collect()
     }
 
-    /// Reads what a pipe has; whole lines, or None when there are none.
-    pub(super) fn read(&mut self, token: u64) -> Option<Lines> {
+    /// Reads what a pipe has; whole lines, or None when there are none. With the `last` look at it, also a line that was begun.
+    pub(super) fn read(&mut self, token: u64, last: bool) -> Option<Lines> {
         let pipe = self.pipes.get_mut(&token)?;
         let mut buffer = [0; READ_BYTES];
         let ended = match rustix::io::read(&pipe.file, &mut buffer) {
@@ -92,7 +92,7 @@ impl Logs {
             Err(_) => true,
         };
         let whole = match pipe.partial.iter().rposition(|byte| *byte == b'\n') {
-            _ if ended || pipe.partial.len() > LONGEST_LINE => pipe.partial.len(),
+            _ if ended || last || pipe.partial.len() > LONGEST_LINE => pipe.partial.len(),
             Some(at) => at + 1,
             None => 0,
         };

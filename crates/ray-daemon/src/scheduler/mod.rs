@@ -130,7 +130,7 @@ impl Daemon {
                     TERMINATE => self.ending = Some(String::from("it was told to terminate")),
                     // Not the end of its connection alone: a process it forked may hold that open, or it died before it connected.
                     OWNER => self.ending = Some(String::from("the driver that started it ended")),
-                    token if logs::is_log(token) => self.read_log(token),
+                    token if logs::is_log(token) => self.read_log(token, false),
                     token => self.connection_event(token, event.readable || event.hangup),
                 }
             }
@@ -279,7 +279,7 @@ impl Daemon {
             }
             FromZygote::Exited { spawn, code, signal } => {
                 for token in self.logs.tokens(spawn) {
-                    self.read_log(token);
+                    self.read_log(token, true);
                 }
                 let (pid, stderr_tail) = self.logs.last_words(spawn);
                 self.step(Event::WorkerExited { spawn, exit: Exit { pid, code, signal, stderr_tail, note: String::new() } });
@@ -287,8 +287,8 @@ impl Daemon {
         }
     }
 
-    fn read_log(&mut self, token: u64) {
-        let Some(lines) = self.logs.read(token) else { return };
+    fn read_log(&mut self, token: u64, last: bool) {
+        let Some(lines) = self.logs.read(token, last) else { return };
         let drivers: Vec<u64> = self
             .links
             .iter()
@@ -428,7 +428,7 @@ impl Daemon {
     fn end(&mut self) {
         let reason = self.ending.take().unwrap_or_default();
         for token in self.logs.all_tokens() {
-            self.read_log(token);
+            self.read_log(token, true);
         }
         let farewell = FromScheduler::Refused { reason: format!("The cluster ended: {reason}.") };
         for token in self.clients.values().copied().collect::<Vec<_>>() {

@@ -18,8 +18,10 @@ from ray.api import (
     cancel,
     explain,
     get,
+    get_actor,
     init,
     is_initialized,
+    kill,
     put,
     remote,
     shutdown,
@@ -39,9 +41,10 @@ _LAZY = {
     "cluster_resources": "ray.state",
     "nodes": "ray.state",
     "get_runtime_context": "ray.runtime_context",
+    "method": "ray.actor",
     "visualize_computation_graph": "ray.graph",
 }
-_LAZY_MODULES = {"cloudpickle", "util", "ids", "graph", "state", "runtime_context", "serialization", "signatures"}
+_LAZY_MODULES = {"actor", "cloudpickle", "util", "ids", "graph", "state", "runtime_context", "serialization", "signatures"}
 
 
 def __getattr__(name):
@@ -73,9 +76,12 @@ __all__ = [
     "exceptions",
     "explain",
     "get",
+    "get_actor",
     "get_runtime_context",
     "init",
     "is_initialized",
+    "kill",
+    "method",
     "nodes",
     "put",
     "remote",

@@ -29,6 +29,7 @@ def init(
         resources (dict[str, float] | None): further resources by name.
         object_store_memory (int | None): bytes objects may take; 30 % of the machine's memory by default.
         ignore_reinit_error (bool): a second call returns quietly.
+        namespace (str | None): where names of actors are unique; one of its own by default.
         num_workers (int | None): as `num_cpus`, in the words of 2016.
         num_objstores (int): object stores; workers are divided among them.
 
@@ -46,6 +47,10 @@ def init(
     from ray.context import RayContext, check_unknown
 
     check_unknown(others)
+    if namespace is not None and not isinstance(namespace, str):
+        raise TypeError(f"namespace must be None or a string, got {type(namespace)}.")
+    if namespace == "":
+        raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
     if _core.is_connected():
         if ignore_reinit_error:
             return RayContext()
@@ -66,6 +71,10 @@ def init(
         store_bytes=object_store_memory,
         log_to_driver=log_to_driver,
     )
+    if namespace is not None:
+        from ray.runtime_context import set_namespace
+
+        set_namespace(namespace)
     return RayContext()
 
 
@@ -223,6 +232,8 @@ def cancel(object_ref, *, force=False, recursive=True):
         raise TypeError(
             f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got {type(object_ref)}."
         )
+    if force and _core.is_actor_call(object_ref):
+        raise ValueError("force=True is not supported for calls of actors: it would end the actor. Use ray.kill() for that.")
     _core.cancel(object_ref, force, recursive)
 
 
@@ -238,3 +249,50 @@ def explain(object_ref):
     if _core.is_ready(object_ref):
         return "The object exists: ray.get returns its value at once."
     return _core.explain(object_ref)
+
+
+def kill(actor, *, no_restart=True):
+    """Ends an actor's process at once. Its calls fail with ActorDiedError.
+
+    Args:
+        actor (ray.actor.ActorHandle): which.
+        no_restart (bool): it stays dead; False: as if it had crashed, so that it comes back if `max_restarts` allows.
+
+    Raises:
+        ValueError: not a handle of an actor, or of an earlier cluster.
+    """
+    from ray.actor import ActorHandle
+
+    if not isinstance(actor, ActorHandle):
+        raise ValueError(f"ray.kill() only supported for actors. For tasks, try ray.cancel(). Got {type(actor)}.")
+    actor._claim.kill(no_restart)
+
+
+def get_actor(name, namespace=None):
+    """A handle of the actor of this name. It does not keep the actor alive.
+
+    Args:
+        name (str): as given to `.options(name=...)`.
+        namespace (str | None): where to look; this program's own by default.
+
+    Raises:
+        ValueError: there is no such actor.
+    """
+    from ray import actor
+    from ray.runtime_context import current_namespace
+
+    if not isinstance(name, str) or not name:
+        raise ValueError("Please supply a non-empty value to get_actor")
+    if namespace is not None and not isinstance(namespace, str):
+        raise TypeError(f"namespace must be None or a string, got {type(namespace)}.")
+    if namespace == "":
+        raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
+    if not _core.is_connected():
+        _auto_init()
+    found = actor.find(name, namespace or current_namespace())
+    if found is None:
+        raise ValueError(
+            f"Failed to look up actor with name '{name}'. There is none of this name in namespace "
+            f"{namespace or current_namespace()!r}: it was not created yet, it has ended, or it has another namespace."
+        )
+    return found

@@ -6,6 +6,7 @@ import threading
 from ray import _core
 
 _thread = None
+_by_loop = False
 _lock = threading.Lock()
 _names: dict[tuple[int, bool], str] = {}
 _callbacks: dict[tuple[int, int, int], list] = {}
@@ -13,9 +14,23 @@ _callbacks: dict[tuple[int, int, int], list] = {}
 _PATIENCE_S = 1.0
 
 
+def handled_by_loop():
+    """An event loop of this process calls `handle_now` itself: no thread is needed."""
+    global _by_loop
+    _by_loop = True
+
+
+def handle_now():
+    """Handles what has arrived, without waiting."""
+    for notice in _core.next_notices(0.0) or ():
+        _handle_safely(notice)
+
+
 def start():
     """Starts the thread, if it does not run."""
     global _thread
+    if _by_loop:
+        return
     with _lock:
         if _thread is None or not _thread.is_alive():
             _thread = threading.Thread(target=_run, name="ray-notices", daemon=True)
@@ -48,10 +63,14 @@ def when_ready(ref, callback):
 def _run():
     while (notices := _core.next_notices(_PATIENCE_S)) is not None:
         for notice in notices:
-            try:
-                _handle(notice)
-            except Exception as error:  # noqa: BLE001 - one bad callback must not silence the others
-                print(f"raio: a callback or the output of a worker could not be handled: {error!r}", file=sys.__stderr__)
+            _handle_safely(notice)
+
+
+def _handle_safely(notice):
+    try:
+        _handle(notice)
+    except Exception as error:  # noqa: BLE001 - one bad callback must not silence the others
+        print(f"raio: a callback or the output of a worker could not be handled: {error!r}", file=sys.__stderr__)
 
 
 def _handle(notice):
@@ -73,7 +92,9 @@ def _ready(key):
 def _print(notice):
     stream = sys.stderr if notice.stderr else sys.stdout
     if notice.dropped_bytes:
-        print(f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr)
+        print(
+            f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr
+        )
     source = (notice.pid, notice.stderr)
     lines = []
     for line in notice.text.removesuffix("\n").split("\n"):

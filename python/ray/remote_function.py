@@ -9,25 +9,32 @@ def make_remote(args, keywords):
     if len(args) == 1 and not keywords and callable(args[0]):
         return _decorate(args[0], {}, None, None, False)
     if len(args) == 2 and isinstance(args[0], list) and isinstance(args[1], list):
-        checked = options.check_task_options(keywords)
-        return lambda function: _decorate(function, checked, args[0], args[1], True)
+        options.check_task_options(keywords)
+        return lambda function: _decorate(function, keywords, args[0], args[1], True)
     if args or not keywords:
         raise AssertionError(
             "The @ray.remote decorator must be applied either with no arguments and no parentheses, for example '@ray.remote', with "
             "options as keywords, like '@ray.remote(num_returns=2)', or with two lists of types, like '@ray.remote([int], [str])'."
         )
     typed = bool(keywords.pop("typed", False))
-    checked = options.check_task_options(keywords)
-    return lambda function: _decorate(function, checked, None, None, typed)
+    options.check_known(keywords)
+    return lambda function: _decorate(function, keywords, None, None, typed)
 
 
-def _decorate(function, checked, arg_types, return_types, typed):
+def _decorate(function, given, arg_types, return_types, typed):
     import inspect
 
     if inspect.iscoroutinefunction(function):
         raise ValueError(
             "'async def' should not be used for remote tasks. Wrap the async function in asyncio.run, or make it a method of an actor."
         )
+    if inspect.isclass(function):
+        if arg_types is not None:
+            raise TypeError("Lists of types are for functions. The methods of a class declare types by annotations: @ray.remote(typed=True).")
+        from ray.actor import ActorClass
+
+        return ActorClass(function, options.check_actor_options(given), typed)
+    checked = options.check_task_options(given)
     if not inspect.isfunction(function):
         raise TypeError(
             f"The @ray.remote decorator must be applied to either a function or a class, got {function!r}."
@@ -52,6 +59,7 @@ class RemoteFunction:
         self._default_options = chosen
         self._signature = signature
         self._declaration = (arg_types, return_types, typed)
+        self._check = check_of(signature)
         self._blob = None
         self.__wrapped__ = function
         self.__doc__ = function.__doc__
@@ -89,17 +97,11 @@ class RemoteFunction:
         returns = 1 if returns is None else returns
         declared = list(signature.returns) if signature.typed and signature.returns is not None else [None] * returns
         return _core.Caller(
-            plain=None if signature.plain is None else [_class_or_none(entry) for entry in signature.plain],
-            rest=_class_or_none(signature.var_plain) if signature.has_varargs else None,
-            has_rest=signature.has_varargs,
-            required=signature.required,
-            positional_only_ok=not signature.required_keywords,
-            typed=signature.typed,
+            check=self._check,
             declared=declared[:returns],
             returns=returns,
             resources=options.resources_of(chosen),
             max_retries=options.max_retries_of(chosen),
-            bind=self._bind,
             export=self._export,
         )
 
@@ -112,11 +114,6 @@ class RemoteFunction:
                 "or return a list."
             )
         raise ValueError(f"num_returns={returns!r} is for generator functions, and {self._function_name} is none.")
-
-    def _bind(self, args, kwargs):
-        args, kwargs = self._signature.bind(args, kwargs)
-        self._signature.check_arguments(args, kwargs, _declared_type)
-        return args, kwargs
 
     def _export(self):
         """The function as other processes get it, made at the first call: (id, name, pickle)."""
@@ -157,6 +154,24 @@ class _WithOptions:
 
 def _rebuild(function, chosen, arg_types, return_types, typed):
     return RemoteFunction(function, chosen, arg_types, return_types, typed)
+
+
+def check_of(signature):
+    """The native check of a call's arguments, for a function or a method."""
+    def bind(args, kwargs):
+        args, kwargs = signature.bind(args, kwargs)
+        signature.check_arguments(args, kwargs, _declared_type)
+        return args, kwargs
+
+    return _core.Check(
+        plain=None if signature.plain is None else [_class_or_none(entry) for entry in signature.plain],
+        rest=_class_or_none(signature.var_plain) if signature.has_varargs else None,
+        has_rest=signature.has_varargs,
+        required=signature.required,
+        positional_only_ok=not signature.required_keywords,
+        typed=signature.typed,
+        bind=bind,
+    )
 
 
 def _class_or_none(entry):

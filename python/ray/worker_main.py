@@ -9,6 +9,8 @@ from ray import _core, cluster, exceptions
 
 #: Stands before output of another function than the output before it; the driver reads it and prints the function's name.
 NAME_MARK = "\x02{}\x03"
+#: What stands before the output of an actor, whichever of its methods writes.
+output_name = None
 
 
 def main(session, spawn, environment):
@@ -58,7 +60,7 @@ class _Output(io.TextIOWrapper):
 
     def write(self, text):
         if text:
-            name = _core.current_function_name()
+            name = output_name or _core.current_function_name()
             if self._at_line_start and name != self._marked:
                 super().write(NAME_MARK.format(name or ""))
                 self._marked = name

@@ -7,8 +7,9 @@
 //! while calling into Python.
 //!
 //! Read [`state`] first (what is behind the lock), then [`wait`] (how a thread waits), [`io`] (the I/O thread), [`store`] (objects in shared
-//! memory) and [`serve`] (what a worker does in addition).
+//! memory), [`serve`] (what a worker does in addition) and [`actors`] (what both do about actors).
 
+mod actors;
 mod channel;
 mod io;
 mod serve;
@@ -19,7 +20,7 @@ mod wait;
 use ray_core::Time;
 use ray_core::process::{ActorCall, Process, ShapeId, TaskSpec};
 use ray_io::{Connection, FrameError};
-use ray_protocol::control::{self, ActorSpec, AnswerPart, FromScheduler, Hello, KeyValueOperation, Question, Role, ToScheduler};
+use ray_protocol::control::{self, AnswerPart, FromScheduler, Hello, KeyValueOperation, Question, Role, ToScheduler};
 use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, PROTOCOL_VERSION, Resources, TaskId, Value};
 use ray_shm::{Bell, ProcessPage};
 use std::path::Path;
@@ -27,7 +28,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use serve::{Incoming, Work, write_failure};
+pub use actors::MaySleep;
+pub use serve::{Incoming, Manner, Work, write_failure};
 pub use state::{LogLines, Notice};
 pub use store::{Placed, StoreError};
 pub use wait::{Interrupt, WaitEnd};
@@ -177,14 +179,6 @@ impl Client {
         let task = state.process.call(call);
         self.shared.act(&mut state);
         task
-    }
-
-    /// Creates an actor.
-    pub fn create_actor(&self, spec: ActorSpec, inputs: &[ObjectId], nested: &[ObjectId]) -> TaskId {
-        let mut state = self.shared.lock();
-        let actor = state.process.create_actor(spec, inputs, nested);
-        self.shared.act(&mut state);
-        actor
     }
 
     /// One more claim on an object this process has a claim on already.

@@ -8,7 +8,7 @@ use crate::state::State;
 use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
-use ray_protocol::control::{ActorMessage, ActorNotice, ToScheduler};
+use ray_protocol::control::ActorNotice;
 use ray_protocol::record::{self, BodyReader, Record, TaskHeader, flag};
 use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId, Value};
 use std::collections::VecDeque;
@@ -48,8 +48,24 @@ pub(crate) struct Serving {
     pub(crate) blocked: bool,
     cancelled: Option<TaskId>,
     pub(crate) actor_notices: VecDeque<ActorNotice>,
-    is_actor: bool,
+    manner: Manner,
+    /// Where many run at once: those that do, and whether each was cancelled.
+    under_way: HashMap<TaskId, bool>,
+    /// The main thread is to leave its loop.
+    exit_asked: bool,
     record: Vec<u8>,
+}
+
+/// How a worker runs what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// Tasks: one at a time, and what waits goes back to its submitter when this takes long.
+    #[default]
+    Tasks,
+    /// Calls of an actor: one at a time, in order, never given back, never interrupted.
+    Calls,
+    /// Calls of an actor: the main thread takes them as they come and sees to it that they run.
+    CallsAtOnce,
 }
 
 impl Serving {
@@ -81,8 +97,11 @@ impl Serving {
         None
     }
 
-    fn has_input(&self) -> bool {
-        !self.inbox.is_empty() || self.channels.values().any(Channel::has_input) || !self.actor_notices.is_empty()
+    pub(crate) fn has_input(&self) -> bool {
+        self.exit_asked
+            || !self.inbox.is_empty()
+            || self.channels.values().any(Channel::has_input)
+            || !self.actor_notices.is_empty()
     }
 
     fn reply(&mut self, to: ClientId, parts: &[&[u8]]) {
@@ -128,8 +147,12 @@ impl Client {
     #[inline]
     pub fn finish(&self, task: Incoming, record: &[u8]) {
         let mut state = self.shared.lock();
-        state.serving.running = None;
-        state.serving.cancelled = None;
+        if state.serving.manner == Manner::CallsAtOnce {
+            state.serving.under_way.remove(&task.task());
+        } else {
+            state.serving.running = None;
+            state.serving.cancelled = None;
+        }
         for &object in &task.claims {
             state.process.release(object);
         }
@@ -153,19 +176,38 @@ impl Client {
         state.serving.running.is_some() && state.serving.cancelled == state.serving.running
     }
 
+    /// Whether one of many calls under way was cancelled.
+    pub fn is_call_cancelled(&self, task: TaskId) -> bool {
+        self.shared.lock().serving.under_way.get(&task).copied().unwrap_or(false)
+    }
+
     /// The task that runs here now.
     pub fn running_task(&self) -> Option<TaskId> {
         self.shared.lock().serving.running
     }
 
-    /// This worker is an actor from now on: what arrives is kept in order and never given back.
-    pub fn become_actor(&self) {
-        self.shared.lock().serving.is_actor = true;
+    /// How this worker runs what arrives from now on.
+    pub fn set_manner(&self, manner: Manner) {
+        self.shared.lock().serving.manner = manner;
     }
 
-    /// Tells the scheduler about an actor.
-    pub fn actor_message(&self, message: ActorMessage) {
-        self.tell_scheduler(&ToScheduler::Actor(message));
+    /// This worker becomes an actor; what its constructor submits and waits for is the creation's.
+    pub fn begin_construction(&self, actor: TaskId) {
+        let mut state = self.shared.lock();
+        state.serving.manner = Manner::Calls;
+        state.serving.running = Some(actor);
+    }
+
+    /// The constructor has ended.
+    pub fn end_construction(&self) {
+        self.shared.lock().serving.running = None;
+    }
+
+    /// From any thread: the main thread's next piece of work is [`Work::Exit`].
+    pub fn ask_exit(&self) {
+        self.shared.lock().serving.exit_asked = true;
+        self.shared.bell.ring_main();
+        self.shared.news.notify_all();
     }
 }
 
@@ -176,11 +218,18 @@ pub enum Work {
     Task(Incoming),
     /// News of its own life as an actor.
     Actor(ActorNotice),
+    /// One of many calls under way was cancelled.
+    Cancel(TaskId),
+    /// End: a call on another thread wants it.
+    Exit,
 }
 
 impl Shared {
     /// Takes the next piece of work, handling what comes before it.
     fn take_work(&self, state: &mut State) -> Option<Work> {
+        if state.serving.exit_asked {
+            return Some(Work::Exit);
+        }
         if let Some(notice) = state.serving.actor_notices.pop_front() {
             return Some(Work::Actor(notice));
         }
@@ -193,13 +242,24 @@ impl Shared {
                         state.process.retain_booked(object);
                     }
                     let task = Incoming { from, header, body: bytes, claims };
-                    state.serving.running = Some(task.task());
-                    self.page.set_running(header.seq, u64::from(from.0));
+                    if state.serving.manner == Manner::CallsAtOnce {
+                        state.serving.under_way.insert(task.task(), false);
+                    } else {
+                        state.serving.running = Some(task.task());
+                        self.page.set_running(header.seq, u64::from(from.0));
+                    }
                     return Some(Work::Task(task));
                 }
                 Ok(Record::Function(function, blob)) => {
                     let blob = blob.to_vec();
                     state.serving.functions.insert(function, blob);
+                }
+                Ok(Record::Cancel { seq, .. }) => {
+                    let task = TaskId { client: from, seq };
+                    if let Some(cancelled) = state.serving.under_way.get_mut(&task) {
+                        *cancelled = true;
+                        return Some(Work::Cancel(task));
+                    }
                 }
                 // Nothing of this submitter is waiting: a recall that comes here has nothing to give back, a cancel is too late.
                 Ok(_) | Err(_) => {}
@@ -226,7 +286,7 @@ impl Shared {
         let mut kept = VecDeque::new();
         while let Some((from, bytes)) = state.serving.next_record() {
             match record::read(&bytes) {
-                Ok(Record::Recall) if !state.serving.is_actor => {
+                Ok(Record::Recall) if state.serving.manner == Manner::Tasks => {
                     give_back(state, from, &mut kept);
                     found = true;
                 }
@@ -246,6 +306,9 @@ impl Shared {
             state.serving.cancelled = Some(task);
             if recursive {
                 state.process.cancel_children(task, false);
+            }
+            if state.serving.manner != Manner::Tasks {
+                return; // it asks by itself; to interrupt it could leave the actor's state half-changed
             }
             // The signal handler asks whether the task that runs is still the cancelled one, and raises in it. Every other thread has
             // signals blocked, so the main thread gets it, asleep in a system call or not.
@@ -271,7 +334,7 @@ impl Shared {
 
     /// The running task is blocked: every task waiting here goes back to its submitter. True when there was one.
     pub(crate) fn give_back_unstarted(&self, state: &mut State) -> bool {
-        if state.serving.is_actor || !state.serving.has_input() {
+        if state.serving.manner != Manner::Tasks || !state.serving.has_input() {
             return false;
         }
         let mut any = false;

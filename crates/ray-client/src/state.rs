@@ -62,7 +62,8 @@ pub(crate) struct State {
     pub(crate) is_worker: bool,
     pub(crate) answers: HashMap<u64, Answer>,
     pub(crate) key_values: HashMap<u64, Vec<Vec<u8>>>,
-    pub(crate) actor_replies: HashMap<TaskId, Option<String>>,
+    /// Whether actors with a name were accepted, or why not: one entry per creation that somebody waits for.
+    pub(crate) actor_replies: HashMap<TaskId, Option<Result<(), String>>>,
     #[allow(clippy::type_complexity)]
     pub(crate) found_actors: HashMap<u64, Option<(TaskId, Vec<u8>)>>,
     pub(crate) notices: Vec<Notice>,
@@ -406,8 +407,11 @@ impl Shared {
 
     fn actor_notice(&self, state: &mut State, notice: ActorNotice) {
         match notice {
-            ActorNotice::Registered { actor, refused } => {
-                state.actor_replies.insert(actor, refused);
+            ActorNotice::Registered { actor, ref refused } => {
+                if let Some(reply) = state.actor_replies.get_mut(&actor) {
+                    *reply = Some(refused.clone().map_or(Ok(()), Err));
+                }
+                state.process.scheduler_said(self.now(), FromScheduler::Actor(notice));
             }
             ActorNotice::Found { request, actor } => {
                 state.found_actors.insert(request, actor);

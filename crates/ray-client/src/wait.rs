@@ -202,7 +202,7 @@ impl Shared {
     }
 
     /// Looks at the rings in a loop for a moment, telling others that nobody needs to be woken. True when there was news.
-    fn spin_for_news(&self, done: &mut dyn FnMut(&mut State) -> bool) -> bool {
+    pub(crate) fn spin_for_news(&self, done: &mut dyn FnMut(&mut State) -> bool) -> bool {
         if self.spin.is_zero() {
             return false;
         }

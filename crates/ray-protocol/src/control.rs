@@ -506,7 +506,7 @@ pub enum ActorMessage {
         /// The creation task; it names the actor for ever.
         actor: TaskId,
         /// What it is.
-        spec: ActorSpec,
+        spec: Box<ActorSpec>,
     },
     /// The constructor ended.
     Constructed {
@@ -569,6 +569,8 @@ pub struct ActorSpec {
     pub placement: Resources,
     /// What it holds while it lives.
     pub running: Resources,
+    /// Environment variables its process gets on top of the driver's.
+    pub environment: Vec<(String, String)>,
     /// Pickled metadata from which any process can build a handle.
     pub handle: Vec<u8>,
     /// The encoded creation record, sent to the worker again at each restart.

@@ -57,12 +57,26 @@ impl ObjectId {
     pub fn owner(self) -> ClientId {
         self.task.client
     }
+
+    /// Whether it stands for a handle of the actor whose creation is its task; see [`TaskId::handle`].
+    pub fn is_handle(self) -> bool {
+        self.index == HANDLE_INDEX
+    }
 }
+
+/// No task has that many results.
+const HANDLE_INDEX: u32 = u32::MAX - 1;
 
 impl TaskId {
     /// The task's `index`-th result.
     pub fn result(self, index: u32) -> ObjectId {
         ObjectId { task: self, index }
+    }
+
+    /// Of an actor's creation task: what stands for a handle wherever references are counted, inside arguments and inside values. It never
+    /// has a value; while the scheduler knows of it, the actor is needed.
+    pub fn handle(self) -> ObjectId {
+        self.result(HANDLE_INDEX)
     }
 }
 

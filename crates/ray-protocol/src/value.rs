@@ -1,6 +1,6 @@
 //! What an object is to the engine: bytes inside a message, a place in a store, or a failure. The engine never looks into values.
 
-use crate::ids::{ClientId, NodeId, ObjectId, SegmentId};
+use crate::ids::{ClientId, NodeId, ObjectId, SegmentId, TaskId};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -76,14 +76,28 @@ pub enum Failure {
         /// What is missing.
         reason: String,
     },
-    /// An actor could not run the call.
+    /// An actor is dead for good.
     ActorDied {
+        /// Which actor.
+        actor: TaskId,
         /// The actor's class.
         class: String,
         /// Why it is dead.
         reason: String,
-        /// True when its constructor raised.
-        init_failed: bool,
+        /// The pickled exception its constructor raised, or empty.
+        raised: Vec<u8>,
+    },
+    /// An actor's process ended while it ran the call; the actor itself is to come back.
+    ActorUnavailable {
+        /// Which actor.
+        actor: TaskId,
+        /// How its process ended.
+        reason: String,
+    },
+    /// The actor asks for what the cluster can never give.
+    ActorUnschedulable {
+        /// What is missing.
+        reason: String,
     },
 }
 

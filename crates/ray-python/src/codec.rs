@@ -12,6 +12,7 @@
 //! Alignment counts from the beginning of the value; objects in a store begin at multiples of 64 themselves, so that arrays read from
 //! there are aligned for any instruction.
 
+use crate::actor::Actor;
 use crate::errors;
 use crate::object_ref::ObjectRef;
 use crate::session::signal_pending;
@@ -107,7 +108,10 @@ pub(crate) fn encode<'py>(value: &Bound<'py, PyAny>, what: &str) -> PyResult<Enc
     let (pickle, buffers, references): (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>) = packed.extract()?;
     let mut inner = Vec::with_capacity(references.len());
     for reference in references.iter() {
-        inner.push(reference.cast::<ObjectRef>()?.get().travelling(py)?);
+        inner.push(match reference.cast::<Actor>() {
+            Ok(handle) => handle.get().travelling(py)?,
+            Err(_) => reference.cast::<ObjectRef>()?.get().travelling(py)?,
+        });
     }
     let pickle = pickle.as_bytes();
     if buffers.is_empty() {

@@ -1,15 +1,16 @@
 //! The one place where failures of the engine become Python exceptions.
 
+use crate::ids;
 use crate::session;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use ray_client::{ClientError, StoreError, WaitEnd};
-use ray_protocol::Failure;
 use ray_protocol::value::Exit;
+use ray_protocol::{Failure, TaskId};
 
 /// An exception class of `ray.exceptions`, called with these arguments.
-fn exception(py: Python<'_>, class: &str, text: &str) -> PyErr {
+pub(crate) fn exception(py: Python<'_>, class: &str, text: &str) -> PyErr {
     let build = || py.import("ray.exceptions")?.getattr(class)?.call1((text,));
     match build() {
         Ok(value) => PyErr::from_value(value),
@@ -40,15 +41,30 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
             Failure::StoreFull { report } => exception(py, "ObjectStoreFullError", &report),
             Failure::Deadlock { cycle } => exception(py, "DeadlockError", &cycle),
             Failure::Unschedulable { reason } => exception(py, "TaskUnschedulableError", &reason),
-            Failure::ActorDied { class, reason, init_failed } => {
+            Failure::ActorDied { actor, class, reason, raised } => {
                 let details = PyDict::new(py);
                 details.set_item("class_name", class)?;
-                details.set_item("actor_init_failed", init_failed)?;
-                PyErr::from_value(exceptions.getattr("ActorDiedError")?.call((reason,), Some(&details))?)
+                details.set_item("actor_id", actor_id(actor))?;
+                let cause = if raised.is_empty() {
+                    reason.into_pyobject(py)?.into_any()
+                } else {
+                    exceptions.getattr("load_error")?.call1((PyBytes::new(py, &raised),))?
+                };
+                PyErr::from_value(exceptions.getattr("ActorDiedError")?.call((cause,), Some(&details))?)
             }
+            Failure::ActorUnavailable { actor, reason } => {
+                PyErr::from_value(exceptions.getattr("ActorUnavailableError")?.call1((reason, actor_id(actor)))?)
+            }
+            Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
         })
     };
     build().unwrap_or_else(|error| error)
+}
+
+/// An actor's id as hexadecimal digits.
+fn actor_id(actor: TaskId) -> String {
+    let cluster = session::current_if_any().map_or(0, |client| client.identity().cluster);
+    ids::hex(&ids::actor_bytes(actor, cluster))
 }
 
 fn note(exit: &Exit) -> Option<String> {

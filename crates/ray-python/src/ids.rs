@@ -31,6 +31,18 @@ pub(crate) fn task_bytes(task: TaskId, cluster: u64, job: u32) -> [u8; 24] {
     out
 }
 
+/// Bytes of an actor's id in Python.
+pub(crate) const ACTOR_BYTES: usize = 16;
+
+/// The id of an actor: its creation task's number mixed with the cluster's · client u32 · job u32.
+pub(crate) fn actor_bytes(actor: TaskId, cluster: u64) -> [u8; ACTOR_BYTES] {
+    let mut out = [0; ACTOR_BYTES];
+    out[..8].copy_from_slice(&(actor.seq ^ cluster).to_le_bytes());
+    out[8..12].copy_from_slice(&actor.client.0.to_le_bytes());
+    out[12..].copy_from_slice(&1_u32.to_le_bytes());
+    out
+}
+
 /// Reads an object's id: the object and the cluster it is of. None for what no cluster makes (nil, or index 0).
 pub(crate) fn parse_object(bytes: &[u8; OBJECT_BYTES]) -> Option<(ObjectId, u64)> {
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));

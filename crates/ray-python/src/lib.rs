@@ -3,6 +3,10 @@
 //! One rule holds everywhere here: no Python object is created, compared or dropped while the client's lock is held, because any of these
 //! may run user code (a `__del__`, the garbage collector) that comes back for the same lock.
 
+mod actor;
+mod arguments;
+mod attempt;
+mod become_actor;
 mod caller;
 mod cluster;
 mod codec;
@@ -20,6 +24,12 @@ use pyo3::prelude::*;
 /// The module's contents. `_core.pyi` describes them for type checkers.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::actor::{Actor, Method, MethodCaller, create_actor, find_actor, is_actor_call, list_actors, rebuild_actor};
+    #[pymodule_export]
+    use super::arguments::Check;
+    #[pymodule_export]
+    use super::become_actor::{Call, Mailbox, leave_actor};
     #[pymodule_export]
     use super::caller::Caller;
     #[pymodule_export]

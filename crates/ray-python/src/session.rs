@@ -199,7 +199,7 @@ pub(crate) fn store_stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(dict)
 }
 
-fn ask(py: Python<'_>, question: Question) -> PyResult<Vec<AnswerPart>> {
+pub(crate) fn ask(py: Python<'_>, question: Question) -> PyResult<Vec<AnswerPart>> {
     let client = current(py)?;
     py.detach(|| client.ask(question, &mut signal_pending)).map_err(|end| errors::wait_end(py, end, None))
 }

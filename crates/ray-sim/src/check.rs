@@ -63,10 +63,12 @@ impl Cause {
             Failure::WorkerCrashed { .. } => Cause::Crashed,
             Failure::OwnerDied { .. } => Cause::OwnerDied,
             Failure::Cancelled { .. } => Cause::Cancelled,
-            Failure::ActorDied { .. } => Cause::ActorDied,
-            Failure::Lost { .. } | Failure::StoreFull { .. } | Failure::Deadlock { .. } | Failure::Unschedulable { .. } => {
-                Cause::Unexpected
-            }
+            Failure::ActorDied { .. } | Failure::ActorUnavailable { .. } => Cause::ActorDied,
+            Failure::Lost { .. }
+            | Failure::StoreFull { .. }
+            | Failure::Deadlock { .. }
+            | Failure::Unschedulable { .. }
+            | Failure::ActorUnschedulable { .. } => Cause::Unexpected,
         }
     }
 }

@@ -179,7 +179,7 @@ impl Cluster {
             }
             Op::DropActor(actor) => {
                 if let Some(actor) = frame.actors[actor].take() {
-                    self.core(proc).release_actor(actor);
+                    self.core(proc).release_actor(actor, false);
                 }
             }
             Op::Find(name) => {
@@ -369,7 +369,7 @@ impl Cluster {
             parent: self.parent(proc),
             ..TaskSpec::default()
         };
-        let task = self.core(proc).call(ActorCall { actor, task });
+        let task = self.core(proc).call(ActorCall { actor, task, unordered: false });
         self.retries.insert(task, retries);
         self.frame(proc).slots.push(Some(task.result(0)));
     }
@@ -438,7 +438,7 @@ impl Cluster {
             self.core(proc).release(object);
         }
         for actor in frame.actors.into_iter().flatten() {
-            self.core(proc).release_actor(actor);
+            self.core(proc).release_actor(actor, false);
         }
     }
 

@@ -140,7 +140,7 @@ impl Cluster {
                     frame.actors.push(actor.as_ref().map(|(actor, _)| *actor));
                     frame.at += 1;
                     if let Some((actor, _)) = actor {
-                        self.core(proc).retain_actor(*actor, "Actor");
+                        self.core(proc).retain_actor(*actor, "Actor", false);
                     }
                     self.wait_over(proc, Wait::Find(*request));
                 }
@@ -323,7 +323,7 @@ impl Cluster {
         let Some(own) = &mut self.procs[proc].actor else { return };
         own.constructed = !raises;
         let actor = own.actor;
-        let failure = Failure::ActorDied { class: String::new(), reason: String::from("it raises"), init_failed: true };
+        let failure = Failure::ActorDied { actor, class: String::new(), reason: String::from("it raises"), raised: vec![1] };
         let failure = raises.then(|| match failure.into_value() {
             Value::Failed(bytes) => bytes.into_vec(),
             Value::Inline(_) | Value::Stored(_) => unreachable!("a failure encodes as Failed"),

@@ -202,10 +202,7 @@ impl Process {
     /// A task has ended where it was pushed.
     pub(super) fn task_left(&mut self, worker: ClientId, seq: u64) {
         let now = self.now;
-        let Some(lease) = self.leases.iter_mut().find(|lease| lease.worker == worker) else {
-            self.actor_progressed(worker, seq);
-            return;
-        };
+        let Some(lease) = self.leases.iter_mut().find(|lease| lease.worker == worker) else { return };
         // Workers end tasks in order, so this is the front; after a recall it may not be.
         if lease.in_flight.front() == Some(&seq) {
             lease.in_flight.pop_front();

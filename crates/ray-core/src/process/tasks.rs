@@ -112,9 +112,7 @@ impl Process {
             cancelled: false,
         };
         self.tasks.insert(id.seq, task);
-        if actor.is_some() {
-            self.actor_call_submitted(id.seq);
-        } else if missing == 0 {
+        if actor.is_none() && missing == 0 {
             self.enqueue(id.seq);
         }
         id
@@ -148,6 +146,11 @@ impl Process {
         Some((header, Cow::Owned(body)))
     }
 
+    /// Whether a task of this process that has not ended is a call of an actor.
+    pub fn is_actor_call(&self, id: TaskId) -> bool {
+        id.client == self.me && self.tasks.get(&id.seq).is_some_and(|task| task.actor().is_some())
+    }
+
     /// Stops a task of this process. Returns whether it was still there to be stopped.
     pub fn cancel(&mut self, id: TaskId, force: bool, recursive: bool) -> bool {
         let Some(task) = self.tasks.get_mut(&id.seq).filter(|_| id.client == self.me) else { return false };
@@ -160,10 +163,15 @@ impl Process {
                 let actor = task.actor();
                 self.fail_cancelled(id.seq);
                 if let Some(actor) = actor {
+                    if let Some(entry) = self.actors.get_mut(&actor) {
+                        entry.aside.remove(&id.seq);
+                        entry.lost.retain(|&seq| seq != id.seq);
+                    }
                     self.push_actor_calls(actor); // it may have been in the way of others
                 }
             }
             TaskState::Pushed(worker) => {
+                let force = force && task.actor().is_none(); // an actor has more to lose than this call
                 self.actions.push_back(Action::Cancel { worker, seq: id.seq, force, recursive });
             }
         }
@@ -180,7 +188,7 @@ impl Process {
         }
     }
 
-    fn fail_cancelled(&mut self, seq: u64) {
+    pub(super) fn fail_cancelled(&mut self, seq: u64) {
         let function = self.tasks.get(&seq).map_or_else(String::new, |task| self.function_name(task.header.function));
         self.fail_task(seq, &Failure::Cancelled { function }.into_value());
     }
@@ -192,7 +200,7 @@ impl Process {
             *missing -= 1;
             if *missing == 0 {
                 match task.actor() {
-                    Some(actor) => self.push_actor_calls(actor),
+                    Some(actor) => self.actor_call_ready(actor, seq),
                     None => self.enqueue(seq),
                 }
             }
@@ -282,7 +290,7 @@ impl Process {
         if task.state != TaskState::Pushed(worker) {
             return Err(RecordError("a result of a task that is not there"));
         }
-        let (function, returns, is_call) = (task.header.function, task.header.returns, task.actor().is_some());
+        let (function, returns, actor) = (task.header.function, task.header.returns, task.actor());
         // All of it is read before any of it counts: a worker that breaks the layout is dropped, and its task begins anew.
         let value = values.next_value().transpose()?;
         let rest: Vec<(Value, bool)> = std::iter::from_fn(|| values.next_value()).collect::<Result<_, _>>()?;
@@ -295,10 +303,13 @@ impl Process {
         }
         if !more {
             // Before the values count: what they set free may go where this task was.
-            if !is_call {
-                self.learn_run_time(function, run_time_us);
+            match actor {
+                Some(actor) => self.actor_progressed(actor, seq),
+                None => {
+                    self.learn_run_time(function, run_time_us);
+                    self.task_left(worker, seq);
+                }
             }
-            self.task_left(worker, seq);
         }
         let mut ok = true;
         for (index, (value, has_refs)) in (first..).zip(value.into_iter().chain(rest)) {
@@ -312,7 +323,9 @@ impl Process {
         }
         self.report(GraphEvent::Finished { seq, ok, run_time_us });
         self.finish(seq);
-        self.worker_progressed(worker);
+        if actor.is_none() {
+            self.worker_progressed(worker);
+        }
         Ok(())
     }
 

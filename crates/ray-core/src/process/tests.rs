@@ -375,7 +375,7 @@ fn a_result_with_references_comes_with_a_hold_that_goes_back() {
 
 fn call(process: &mut Process, actor: TaskId, max_retries: i32) -> ObjectId {
     let task = TaskSpec { returns: 1, max_retries, ..TaskSpec::default() };
-    process.call(ActorCall { actor, task }).result(0)
+    process.call(ActorCall { actor, task, unordered: false }).result(0)
 }
 
 fn notice(process: &mut Process, notice: ActorNotice) {
@@ -396,7 +396,7 @@ fn calls_wait_for_their_actor_and_go_in_order() {
     let actor = process.create_actor(ActorSpec::default(), &[], &[]);
     call(&mut process, actor, 0);
     call(&mut process, actor, 0);
-    assert_eq!(actions(&mut process), [say(ToScheduler::Actor(ActorMessage::Create { actor, spec: ActorSpec::default() }))]);
+    assert_eq!(actions(&mut process), [say(ToScheduler::Actor(ActorMessage::Create { actor, spec: Box::default() }))]);
     notice(&mut process, ActorNotice::Alive { actor, worker: WORKER, restarts: 0 });
     assert_eq!(actions(&mut process), [Action::OpenChannel(WORKER), push(WORKER, 2), push(WORKER, 3)]);
 }
@@ -409,7 +409,7 @@ fn a_call_that_waits_for_an_input_holds_up_those_behind_it_until_it_is_cancelled
     let mut body = Vec::new();
     record::write_reference_argument(&mut body, input);
     let task = TaskSpec { returns: 1, arguments: 1, body, inputs: vec![input], ..TaskSpec::default() };
-    let first = process.call(ActorCall { actor, task });
+    let first = process.call(ActorCall { actor, task, unordered: false });
     call(&mut process, actor, 0);
     assert_eq!(actions(&mut process), []);
     process.cancel(first, false, false);
@@ -422,9 +422,9 @@ fn calls_under_way_fail_with_their_actor_unless_they_may_be_retried() {
     let actor = live_actor(&mut process);
     let (fails, again) = (call(&mut process, actor, 0), call(&mut process, actor, 1));
     lose(&mut process, WORKER, Some(2));
-    assert!(matches!(failure_of(&process, fails), Failure::ActorDied { .. }));
-    assert_eq!(process.value(again), ObjectView::Pending);
     notice(&mut process, ActorNotice::Restarting { actor });
+    assert!(matches!(failure_of(&process, fails), Failure::ActorUnavailable { .. }));
+    assert_eq!(process.value(again), ObjectView::Pending);
     notice(&mut process, ActorNotice::Alive { actor, worker: OTHER, restarts: 1 });
     assert!(actions(&mut process).contains(&push(OTHER, 3)));
 }
@@ -445,7 +445,7 @@ fn a_dead_actor_fails_every_call() {
     let mut process = process();
     let actor = live_actor(&mut process);
     let before = call(&mut process, actor, -1);
-    let failure = Failure::ActorDied { class: String::from("A"), reason: String::from("gone"), init_failed: false };
+    let failure = Failure::ActorDied { actor, class: String::from("A"), reason: String::from("gone"), raised: Vec::new() };
     let Value::Failed(bytes) = failure.into_value() else { unreachable!("a failure encodes as Failed") };
     notice(&mut process, ActorNotice::Dead { actor, failure: bytes.into_vec() });
     let after = call(&mut process, actor, 0);
@@ -457,7 +457,7 @@ fn a_handle_is_given_up_when_the_last_call_has_ended() {
     let mut process = process();
     let actor = live_actor(&mut process);
     call(&mut process, actor, 0);
-    process.release_actor(actor);
+    process.release_actor(actor, false);
     assert_eq!(actions(&mut process), [push(WORKER, 2)]);
     answer(&mut process, WORKER, 2, &inline(""), false);
     assert_eq!(actions(&mut process), [say(ToScheduler::Actor(ActorMessage::Handles { actor, client: ME, count: -1 }))]);

@@ -70,7 +70,7 @@ impl Process {
 
     fn validate_actors(&self) {
         for (actor, entry) in &self.actors {
-            for seq in entry.queue.iter().chain(&entry.in_flight) {
+            for seq in entry.queue.iter().chain(&entry.in_flight).chain(&entry.aside).chain(&entry.lost) {
                 let is_call = self.tasks.get(seq).is_none_or(|task| task.actor() == Some(*actor));
                 assert!(is_call, "task {seq} is with actor {actor} and is no call of it");
             }
@@ -80,7 +80,12 @@ impl Process {
         }
         for (seq, task) in self.tasks.iter() {
             if let Some(actor) = task.actor() {
-                let known = self.actors.get(&actor).is_some_and(|entry| entry.queue.contains(seq) || entry.in_flight.contains(seq));
+                let known = self.actors.get(&actor).is_some_and(|entry| {
+                    entry.queue.contains(seq)
+                        || entry.in_flight.contains(seq)
+                        || entry.aside.contains(seq)
+                        || entry.lost.contains(seq)
+                });
                 assert!(known, "call {seq} is nowhere with its actor {actor}");
             }
         }

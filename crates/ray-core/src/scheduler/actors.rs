@@ -42,7 +42,7 @@ enum State {
 impl Scheduler {
     pub(super) fn actor_message(&mut self, client: ClientId, message: ActorMessage) {
         match message {
-            ActorMessage::Create { actor, spec } => self.create_actor(client, actor, spec),
+            ActorMessage::Create { actor, spec } => self.create_actor(client, actor, *spec),
             ActorMessage::Constructed { actor, failure } => self.actor_constructed(client, actor, failure),
             ActorMessage::Handles { actor, client: holder, count } => self.count_handles(actor, holder, count),
             ActorMessage::Watch { actor } => self.watch_actor(client, actor),
@@ -93,6 +93,7 @@ impl Scheduler {
                 entry.handles.insert(ClientId(0), 1);
             }
             self.actors.insert(actor, entry);
+            self.pending_actors.insert(actor);
         }
         self.send(client, FromScheduler::Actor(ActorNotice::Registered { actor, refused }));
         self.seek_place(actor);
@@ -100,10 +101,14 @@ impl Scheduler {
 
     /// Tries to place every actor that waits for resources.
     pub(super) fn place_pending_actors(&mut self) {
-        let pending: Vec<TaskId> =
-            self.actors.iter().filter(|(_, entry)| entry.state == State::Pending).map(|(actor, _)| *actor).collect();
-        for actor in pending {
+        if self.pending_actors.is_empty() {
+            return;
+        }
+        for actor in self.pending_actors.clone() {
             self.seek_place(actor);
+            if self.actors[&actor].state != State::Pending {
+                self.pending_actors.remove(&actor);
+            }
         }
     }
 
@@ -111,7 +116,7 @@ impl Scheduler {
     fn seek_place(&mut self, actor: TaskId) {
         let Some(entry) = self.actors.get(&actor).filter(|entry| entry.state == State::Pending) else { return };
         if let Some(reason) = self.never(&entry.spec.placement).filter(|_| self.config.fail_unschedulable) {
-            let failure = Failure::Unschedulable { reason };
+            let failure = Failure::ActorUnschedulable { reason };
             self.actor_dies(actor, postcard_failure(&failure));
             return;
         }
@@ -121,12 +126,12 @@ impl Scheduler {
             self.revoke_for(ClientId(0), &shape, 1);
             return;
         };
-        let running = entry.spec.running.clone();
+        let (holds, environment) = (entry.spec.running.clone(), entry.spec.environment.clone());
         self.actors.get_mut(&actor).expect("just seen").state = State::Starting;
-        // What it will hold is taken now, in the name of the worker to come, when that worker arrives; until then two actors may be
-        // promised the same room, and the second waits for it on arrival.
-        let _ = running;
-        self.spawn(node, Spawning { actor: Some(actor) });
+        if !self.spawn(node, Spawning { actor: Some(actor), holds }, environment) {
+            let failure = self.death(actor, String::from("no worker process can be started on its node"));
+            self.actor_dies(actor, failure);
+        }
     }
 
     /// The worker forked for an actor is here.
@@ -171,9 +176,10 @@ impl Scheduler {
     }
 
     /// The last handle is gone: the actor finishes what is queued, then ends.
-    fn end_if_unreferenced(&mut self, actor: TaskId) {
+    pub(super) fn end_if_unreferenced(&mut self, actor: TaskId) {
         let Some(entry) = self.actors.get_mut(&actor) else { return };
-        if !entry.handles.is_empty() || entry.finishing {
+        // A handle may be on its way, or inside a value.
+        if !entry.handles.is_empty() || entry.finishing || self.objects.contains_key(&actor.handle()) {
             return;
         }
         match entry.state.clone() {
@@ -194,7 +200,7 @@ impl Scheduler {
     fn watch_actor(&mut self, client: ClientId, actor: TaskId) {
         let Some(entry) = self.actors.get_mut(&actor) else {
             let reason = String::from("it is not known to this cluster (any more)");
-            let failure = postcard_failure(&Failure::ActorDied { class: String::new(), reason, init_failed: false });
+            let failure = postcard_failure(&Failure::ActorDied { actor, class: String::new(), reason, raised: Vec::new() });
             self.send(client, FromScheduler::Actor(ActorNotice::Dead { actor, failure }));
             return;
         };
@@ -233,6 +239,7 @@ impl Scheduler {
         if entry.final_reason.is_none() && may_restart {
             entry.restarts += 1;
             entry.state = State::Pending;
+            self.pending_actors.insert(actor);
             self.tell_watchers(actor, &ActorNotice::Restarting { actor });
             self.seek_place(actor);
         } else {
@@ -248,7 +255,7 @@ impl Scheduler {
 
     fn death(&self, actor: TaskId, reason: String) -> Vec<u8> {
         let class = self.actors[&actor].spec.class.clone();
-        postcard_failure(&Failure::ActorDied { class, reason, init_failed: false })
+        postcard_failure(&Failure::ActorDied { actor, class, reason, raised: Vec::new() })
     }
 
     fn actor_dies(&mut self, actor: TaskId, failure: Vec<u8>) {
@@ -278,7 +285,7 @@ impl Scheduler {
 
     /// Whether some actor waits for room.
     pub(super) fn has_pending_actors(&self) -> bool {
-        self.actors.values().any(|entry| entry.state == State::Pending)
+        !self.pending_actors.is_empty()
     }
 
     fn tell_watchers(&mut self, actor: TaskId, notice: &ActorNotice) {

@@ -144,7 +144,7 @@ impl Scheduler {
                     if *coming > 0 {
                         *coming -= 1; // a worker on its way will serve this one
                     } else {
-                        self.spawn(*node, Spawning::default());
+                        self.spawn(*node, Spawning::default(), Vec::new());
                     }
                     if shape == Resources::default() {
                         break; // a task that holds nothing: one worker at a time is enough

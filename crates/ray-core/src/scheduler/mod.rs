@@ -183,6 +183,8 @@ pub struct Scheduler {
     graph: Graph,
     actors: BTreeMap<TaskId, actors::Actor>,
     actor_names: BTreeMap<(String, String), TaskId>,
+    /// Actors that wait for room.
+    pending_actors: BTreeSet<TaskId>,
     key_values: BTreeMap<Vec<u8>, Vec<u8>>,
     deadlock_check: Option<deadlock::Check>,
     pending_answers: Vec<graph::PendingAnswer>,
@@ -214,6 +216,7 @@ impl Scheduler {
             graph: Graph::default(),
             actors: BTreeMap::new(),
             actor_names: BTreeMap::new(),
+            pending_actors: BTreeSet::new(),
             key_values: BTreeMap::new(),
             deadlock_check: None,
             pending_answers: Vec::new(),

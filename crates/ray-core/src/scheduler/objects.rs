@@ -194,6 +194,9 @@ impl Scheduler {
                 continue;
             }
             let entry = self.objects.remove(&object).expect("just seen");
+            if object.is_handle() {
+                self.end_if_unreferenced(object.task);
+            }
             let mut places = entry.copies;
             if let Some(Value::Stored(location)) = entry.value {
                 places.push(location);

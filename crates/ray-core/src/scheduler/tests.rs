@@ -330,7 +330,7 @@ const ACTOR: TaskId = TaskId { client: DRIVER, seq: 1 };
 
 fn create(cluster: &mut Cluster, max_restarts: i64, name: &str) -> Vec<Action> {
     let spec = ActorSpec { max_restarts, name: name.to_owned(), placement: Resources::cpus(1), ..ActorSpec::default() };
-    cluster.says(DRIVER, ToScheduler::Actor(ActorMessage::Create { actor: ACTOR, spec }))
+    cluster.says(DRIVER, ToScheduler::Actor(ActorMessage::Create { actor: ACTOR, spec: Box::new(spec) }))
 }
 
 fn notice(to: ClientId, notice: ActorNotice) -> Action {
@@ -391,7 +391,7 @@ fn a_name_belongs_to_one_live_actor() {
     create(&mut cluster, 0, "one");
     let again = ActorSpec { name: String::from("one"), ..ActorSpec::default() };
     let actor = TaskId { client: DRIVER, seq: 2 };
-    let actions = cluster.says(DRIVER, ToScheduler::Actor(ActorMessage::Create { actor, spec: again }));
+    let actions = cluster.says(DRIVER, ToScheduler::Actor(ActorMessage::Create { actor, spec: Box::new(again) }));
     assert!(matches!(
         &actions[..],
         [Action::Client(DRIVER, FromScheduler::Actor(ActorNotice::Registered { refused: Some(_), .. }))]

@@ -33,6 +33,8 @@ pub(super) struct Node {
 pub(super) struct Spawning {
     /// The actor it is for.
     pub(super) actor: Option<ray_protocol::TaskId>,
+    /// What that will hold of the node, kept free for it from now on.
+    pub(super) holds: Resources,
 }
 
 /// A connected worker.
@@ -129,27 +131,36 @@ impl Scheduler {
         let Some(entry) = self.nodes.get_mut(&node) else { return };
         entry.zygote_ready = true;
         for _ in 0..entry.target {
-            self.spawn(node, Spawning::default());
+            self.spawn(node, Spawning::default(), Vec::new());
         }
     }
 
-    /// Asks a node's zygote for one more worker.
-    pub(super) fn spawn(&mut self, node: NodeId, what: Spawning) {
+    /// Asks a node's zygote for one more worker; false when none can be had there any more.
+    pub(super) fn spawn(&mut self, node: NodeId, what: Spawning, environment: Vec<(String, String)>) -> bool {
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
         if !entry.alive || !entry.zygote_ready || entry.stillborn >= MAX_STILLBORN {
-            return;
+            return false;
         }
         let spawn = self.next_spawn;
         self.next_spawn += 1;
+        entry.in_use.add(&what.holds);
         entry.spawning.insert(spawn, what);
-        self.actions.push_back(Action::Zygote(node, ToZygote::Spawn { spawn, environment: Vec::new() }));
+        self.actions.push_back(Action::Zygote(node, ToZygote::Spawn { spawn, environment }));
+        true
+    }
+
+    /// A worker that was asked for is here, or will never be: what was kept free for it is its own business now.
+    fn take_spawning(&mut self, spawn: u64) -> Option<(NodeId, Spawning)> {
+        self.nodes.values_mut().find_map(|node| {
+            let what = node.spawning.remove(&spawn)?;
+            node.in_use.subtract(&what.holds);
+            Some((node.id, what))
+        })
     }
 
     pub(super) fn worker_joined(&mut self, spawn: u64, pid: i32) {
-        let found = self.nodes.values_mut().find_map(|node| node.spawning.remove(&spawn).map(|what| (node, what)));
-        let Some((node, what)) = found else { return };
-        node.stillborn = 0;
-        let node = node.id;
+        let Some((node, what)) = self.take_spawning(spawn) else { return };
+        self.nodes.get_mut(&node).expect("nodes are never removed").stillborn = 0;
         let client = self.join(pid, node, None, false);
         self.workers.insert(client, Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false });
         if let Some(actor) = what.actor {
@@ -183,11 +194,10 @@ impl Scheduler {
     }
 
     fn stillborn(&mut self, spawn: u64, exit: &Exit) {
-        let found = self.nodes.values_mut().find_map(|node| node.spawning.remove(&spawn).map(|what| (node, what)));
-        let Some((node, what)) = found else { return };
-        node.stillborn += 1;
-        let gave_up = node.stillborn >= MAX_STILLBORN;
-        let node = node.id;
+        let Some((node, what)) = self.take_spawning(spawn) else { return };
+        let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
+        entry.stillborn += 1;
+        let gave_up = entry.stillborn >= MAX_STILLBORN;
         if gave_up {
             let how = ray_protocol::value::describe_exit(ClientId(0), exit);
             let text = format!(
@@ -262,7 +272,7 @@ impl Scheduler {
     pub(super) fn refill(&mut self, node: NodeId) {
         let missing = (self.nodes[&node].target as usize).saturating_sub(self.ready_workers(node));
         for _ in 0..missing {
-            self.spawn(node, Spawning::default());
+            self.spawn(node, Spawning::default(), Vec::new());
         }
     }
 
@@ -317,7 +327,10 @@ impl Scheduler {
         entry.alive = false;
         entry.zygote_ready = false;
         entry.store_ready = false;
-        entry.spawning.clear();
+        let unborn: Vec<Spawning> = core::mem::take(&mut entry.spawning).into_values().collect();
+        for what in &unborn {
+            entry.in_use.subtract(&what.holds);
+        }
         let there: Vec<ClientId> = self.workers.iter().filter(|(_, worker)| worker.node == node).map(|(id, _)| *id).collect();
         for client in there {
             let spawn = self.workers[&client].spawn;
@@ -326,6 +339,9 @@ impl Scheduler {
             self.actions.push_back(Action::Zygote(node, ToZygote::Kill { spawn }));
             self.actions.push_back(Action::Close { client, reason: format!("node {node} was lost") });
             self.bury_worker(client, Exit { note: format!("node {node} was lost: {reason}"), ..Exit::default() });
+        }
+        for actor in unborn.into_iter().filter_map(|what| what.actor) {
+            self.actor_worker_lost(actor, &Exit { note: format!("node {node} was lost: {reason}"), ..Exit::default() });
         }
         self.objects_lost_with(node, reason);
         if self.nodes.values().all(|node| !node.alive) {
@@ -351,6 +367,9 @@ impl Scheduler {
     pub(super) fn validate_workers(&self) {
         for node in self.nodes.values() {
             let mut in_use = Resources::default();
+            for what in node.spawning.values() {
+                in_use.add(&what.holds);
+            }
             for worker in self.workers.values().filter(|worker| worker.node == node.id) {
                 if let Some(held) = worker.held() {
                     in_use.add(held);
@@ -374,8 +393,9 @@ impl Worker {
     pub(super) fn held(&self) -> Option<&Resources> {
         match &self.work {
             Work::Leased { shape, .. } if !self.is_blocked => Some(shape),
-            Work::Actor { holds, .. } => Some(holds),
-            Work::Leased { .. } | Work::Idle(_) | Work::Retiring => None,
+            // What an actor holds besides CPUs is set up in its process; it cannot be lent for the length of a wait.
+            Work::Actor { holds, .. } if !self.is_blocked || holds.iter().any(|(name, _)| name != "CPU") => Some(holds),
+            Work::Actor { .. } | Work::Leased { .. } | Work::Idle(_) | Work::Retiring => None,
         }
     }
 }

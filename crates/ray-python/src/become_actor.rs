@@ -257,7 +257,7 @@ impl Call {
     #[getter]
     fn task_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let identity = self.client.identity();
-        PyBytes::new(py, &ids::task_bytes(self.id, identity.cluster, identity.job))
+        PyBytes::new(py, &ids::task_bytes(self.id, identity.cluster, ids::JOB))
     }
 
     /// Whether its caller does not want it any more.

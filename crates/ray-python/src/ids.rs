@@ -39,7 +39,7 @@ pub(crate) fn actor_bytes(actor: TaskId, cluster: u64) -> [u8; ACTOR_BYTES] {
     let mut out = [0; ACTOR_BYTES];
     out[..8].copy_from_slice(&(actor.seq ^ cluster).to_le_bytes());
     out[8..12].copy_from_slice(&actor.client.0.to_le_bytes());
-    out[12..].copy_from_slice(&1_u32.to_le_bytes());
+    out[12..].copy_from_slice(&JOB.to_le_bytes());
     out
 }
 

@@ -41,9 +41,7 @@ def test_the_blocks_run_and_print_what_they_say(name, tmp_path, monkeypatch):
 def test_the_documents_link_to_files_that_exist():
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     links = [
-        (document, target)
-        for document in documents
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+        (document, target) for document in documents for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
     ]
     assert links
     assert [f"{document.name}: {target}" for document, target in links if not (document.parent / target).exists()] == []

@@ -1,7 +1,5 @@
 """`ray.exceptions` by itself, without a cluster: the tree, the words, and the way of an error between processes."""
 
-# ruff: noqa: BLE001, S102 - catching everything and running code from strings is what is tested here
-
 import asyncio
 import builtins
 import doctest
@@ -258,9 +256,7 @@ def instances(cls):
     yield cls("some text")
     parameters = inspect.signature(cls.__init__).parameters.values()
     arguments = {
-        p.name: sample(p.name)
-        for p in parameters
-        if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        p.name: sample(p.name) for p in parameters if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     if arguments:
         yield cls(**arguments)
@@ -307,9 +303,7 @@ def test_timeouts_are_built_in_timeouts():
 
 
 def test_worker_crash_says_how_where_and_what_it_wrote():
-    error = exceptions.WorkerCrashedError(
-        signal=9, pid=17, function_name="m.f", attempts=4, stderr_lines="first\nlast words\n"
-    )
+    error = exceptions.WorkerCrashedError(signal=9, pid=17, function_name="m.f", attempts=4, stderr_lines="first\nlast words\n")
     assert (error.signal, error.pid, error.attempts) == ("SIGKILL", 17, 4)
     assert error.stderr_lines == ["first", "last words"]
     for part in ("pid 17", "m.f()", "SIGKILL", "4 times", "memory", "last words"):

@@ -1,4 +1,4 @@
-"""The computation graph: what was submitted is what is drawn. Structure is read from the .dot file; the other formats are looked at."""
+"""The computation graph: what was submitted is what is drawn. Structure is read from .dot files; of others, how they begin."""
 
 import re
 import shutil
@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support import run_driver, wait_until
 
 import ray
+from support import run_driver, wait_until
 
 
 class Dot:
@@ -159,7 +159,7 @@ class TestStructure:
         assert len(drawn.boxes) < 20, "a person can still read it"
         counted = Counter()
         for box in drawn.boxes[1:]:
-            name, count = re.match(r"(?:\d+ )?(\w+)(?: × ([\d,]+))?", box).groups()
+            name, count = re.match(r"(?:\d+ )?(\w+)(?: × ([\d,]+))?", box).groups()  # noqa: RUF001
             counted[name] += int(count.replace(",", "")) if count else 1
         assert counted == {"zeros": 9000, "dot": 1000}
         for ending in ("png", "svg", "pdf"):

@@ -9,6 +9,7 @@ import pytest
 from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
 from support import wait_until
 
 START = """

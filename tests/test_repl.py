@@ -7,6 +7,7 @@ import sys
 
 import pexpect
 import pytest
+
 from support import ours, wait_until
 
 PROMPT = ">>> "
@@ -138,7 +139,8 @@ def test_a_module_run_with_dash_m(tmp_path):
 
 
 def test_a_script_that_changes_its_directory(tmp_path):
-    (tmp_path / "program.py").write_text("import os\nos.chdir('/')\n" + PROGRAM + "import helper\nprint(ray.get(ray.remote(helper.f).remote()))")
+    call = "import helper\nprint(ray.get(ray.remote(helper.f).remote()))"
+    (tmp_path / "program.py").write_text("import os\nos.chdir('/')\n" + PROGRAM + call)
     (tmp_path / "helper.py").write_text("class Value:\n    n = 1\n\ndef f():\n    return Value().n\n")
     done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "6\n1\n", "")

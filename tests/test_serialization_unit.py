@@ -1,6 +1,6 @@
 """`ray.serialization` by itself: what survives, what is copied, what is noted, and what the errors say."""
 
-# ruff: noqa: B008, S102, SIM115 - values that cannot be pickled are made in odd ways
+# ruff: noqa: B008 - values that cannot be pickled are made in odd ways
 
 import collections
 import dataclasses
@@ -507,9 +507,7 @@ def make_closure():
 
 
 def with_inner_global():
-    code = (
-        "import threading\nstate = {'lock': threading.Lock()}\nfine = 1\ndef f():\n    return lambda: (state, fine)\n"
-    )
+    code = "import threading\nstate = {'lock': threading.Lock()}\nfine = 1\ndef f():\n    return lambda: (state, fine)\n"
     scope = {"__name__": "__main__"}
     exec(code, scope)
     return scope["f"]

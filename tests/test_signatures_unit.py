@@ -1,6 +1,6 @@
 """`ray.signatures` by itself: which calls are accepted, which types, and what the errors say."""
 
-# ruff: noqa: B023, F821, S102, UP006, UP007, UP035, UP045 - old spellings of types are part of what is tested
+# ruff: noqa: B023, F821, UP006, UP007, UP035, UP045 - old spellings of types are part of what is tested
 
 import collections
 import collections.abc
@@ -145,7 +145,7 @@ def test_accepts_exactly_what_python_accepts(number):
     chance = random.Random(number)
     for _ in range(400):
         args = tuple(range(chance.randrange(4)))
-        kwargs = {name: 0 for name in chance.sample("abcdefg", chance.randrange(4))}
+        kwargs = dict.fromkeys(chance.sample("abcdefg", chance.randrange(4)), 0)
         try:
             function(*args, **kwargs)
         except TypeError:
@@ -700,9 +700,7 @@ def run(code):
         f"package.__path__ = [{str(PACKAGE)!r}]; sys.modules['ray'] = package\n"
         "from ray.signatures import make_signature\ndef f(a, b): pass\n"
     )
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", head + code], check=False, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-W", "error", "-c", head + code], check=False, capture_output=True, text=True)
 
 
 def test_forms_without_beartype_are_refused_at_decoration():

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ours, wait_until
 
 import ray
+from support import ours, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT.parent / "shared" / "tutorial.md"
@@ -107,10 +107,7 @@ def clock(monkeypatch, tmp_path):
 
     def read():
         lines = notes.read_text().splitlines() if notes.exists() else []
-        return [
-            (int(pid), float(seconds), float(began), float(ended))
-            for pid, seconds, began, ended in map(str.split, lines)
-        ]
+        return [(int(pid), float(seconds), float(began), float(ended)) for pid, seconds, began, ended in map(str.split, lines)]
 
     return sleep, read
 

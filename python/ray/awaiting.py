@@ -55,7 +55,7 @@ def as_future(ref):
         try:
             loop.call_soon_threadsafe(settle)
         except RuntimeError:
-            pass  # noqa: S110 - the loop was closed meanwhile: nobody waits any more
+            pass  # the loop was closed meanwhile: nobody waits any more
 
     notices.when_ready(ref, ready)
     return future

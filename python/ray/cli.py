@@ -13,7 +13,9 @@ def main(arguments=None):
 
     import ray
 
-    parser = argparse.ArgumentParser(prog="ray", description="raio: runs Python functions in parallel on the processes of a machine.")
+    parser = argparse.ArgumentParser(
+        prog="ray", description="raio: runs Python functions in parallel on the processes of a machine"
+    )
     parser.add_argument("--version", action="version", version=f"raio {ray.raio_version} (API of ray {ray.__version__})")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     bench = commands.add_parser("microbenchmark", help="measure calls and objects per second on this machine")

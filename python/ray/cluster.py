@@ -23,7 +23,8 @@ def start(*, num_workers=None, num_objstores=1, num_gpus=None, resources=None, s
     """Starts scheduler, object stores and workers as processes and joins them.
 
     Args:
-        num_workers (int | None): worker processes kept ready, and tasks of one CPU that run at once; None: one per CPU of this machine.
+        num_workers (int | None): worker processes kept ready, and tasks of one CPU that run at once; None: one per CPU of the
+            machine.
         num_objstores (int): object stores; workers are divided among them as evenly as can be.
         store_bytes (int | None): budget of each store.
         log_to_driver (bool): whether output of workers appears here.
@@ -139,9 +140,10 @@ def _store_budget(asked, stores):
     if isinstance(asked, bool) or not isinstance(asked, (int, float)) or asked <= 0:
         raise ValueError(f"object_store_memory must be a positive number of bytes, got {asked!r}.")
     if asked * stores > memory:
+        wanted, there = asked * stores / 2**30, memory / 2**30
         raise ValueError(
-            f"object_store_memory is {asked * stores / 2**30:.1f} GiB in all, but this machine has {memory / 2**30:.1f} GiB of memory "
-            "(as far as this process may use it). Ask for less."
+            f"object_store_memory is {wanted:.1f} GiB in all, but this machine has {there:.1f} GiB of memory (as far as this process "
+            "may use it). Ask for less."
         )
     return int(asked)
 

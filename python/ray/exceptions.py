@@ -573,9 +573,7 @@ class OwnerDiedError(ObjectLostError):
     """The process that created the reference is gone, and with it what is known about the object."""
 
     _reason = "the process that created its reference has ended, and the object belonged to it"
-    _advice = (
-        "Keep that process alive as long as the reference is used, or have it return values instead of references."
-    )
+    _advice = "Keep that process alive as long as the reference is used, or have it return values instead of references."
 
 
 class ObjectReconstructionFailedError(ObjectLostError):
@@ -700,8 +698,7 @@ class TaskUnschedulableError(RayError):
     def __init__(self, error_message="no node of the cluster fits what it asks for"):
         self.error_message = error_message
         super().__init__(
-            f"The task is not schedulable: {error_message}. Ask for less, change its scheduling strategy, or add a "
-            f"node that fits."
+            f"The task is not schedulable: {error_message}. Ask for less, change its scheduling strategy, or add a node that fits."
         )
 
 
@@ -715,8 +712,7 @@ class ActorUnschedulableError(RayError):
     def __init__(self, error_message="no node of the cluster fits what it asks for"):
         self.error_message = error_message
         super().__init__(
-            f"The actor is not schedulable: {error_message}. Ask for less, change its scheduling strategy, or add a "
-            f"node that fits."
+            f"The actor is not schedulable: {error_message}. Ask for less, change its scheduling strategy, or add a node that fits."
         )
 
 
@@ -891,9 +887,7 @@ class RayConnectionError(RayError):
     )
 
 
-RAY_EXCEPTION_TYPES = [
-    value for value in list(globals().values()) if isinstance(value, type) and issubclass(value, RayError)
-]
+RAY_EXCEPTION_TYPES = [value for value in list(globals().values()) if isinstance(value, type) and issubclass(value, RayError)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,12 +8,14 @@ _FORMATS = (".pdf", ".svg", ".png", ".dot")
 
 
 def visualize_computation_graph(file_path=None, view=False):
-    """Draws every task and object so far: boxes are tasks, ovals objects, dotted arrows who launched whom, solid ones what needs what.
+    """Draws every task and object so far.
+
+    Boxes are tasks, ovals are objects; dotted arrows say who launched whom, solid ones what makes and what needs what.
 
     Args:
-        file_path (str | None): where to; the ending chooses .pdf, .svg, .png or .dot. None: below the cell in a notebook, elsewhere a
-            temporary .pdf, whose path is printed.
-        view (bool): show it: below the cell in a notebook, elsewhere in the viewer of the desktop. Without one, the path is printed.
+        file_path (str | None): where to; the ending chooses .pdf, .svg, .png or .dot. None: below the cell in a notebook,
+            elsewhere a temporary .pdf, whose path is printed.
+        view (bool): show it: below the cell in a notebook, elsewhere in the viewer of the desktop, if there is one.
 
     Raises:
         ValueError: another ending. RaySystemError: no cluster.
@@ -70,7 +72,7 @@ def _numbered():
         task[5] = [number_object(key, (key[0], key[1]) not in number_of, None) for key in keys]
     note = None
     if folded:
-        counts = ", ".join(f"{name} × {count:,}" for name, count in folded.items())
+        counts = ", ".join(f"{name} × {count:,}" for name, count in folded.items())  # noqa: RUF001
         note = f"Finished tasks folded away because there were too many: {counts}"
     return [tuple(task) for task in tasks], objects, note
 

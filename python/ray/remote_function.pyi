@@ -1,7 +1,8 @@
 """What type checkers know of remote functions.
 
-A remote function keeps the callable it was made of, so that a call is checked like a call of that callable, names and defaults included.
-Where references are passed instead of values, parameters are taken by position, each as `T | ObjectRef[T]`; up to eight of them.
+A remote function keeps the callable it was made of, so that a call is checked like a call of that callable, names and defaults
+included. Where references are passed instead of values, parameters are taken by position, each as `T | ObjectRef[T]`; up to eight of
+them.
 """
 
 from collections.abc import Callable
@@ -52,9 +53,7 @@ class _WithOptions(Generic[_F, _Results]):
     @overload
     def remote(self: _WithOptions[Callable[[_A], Any], _R], a: _A | ObjectRef[_A], /) -> _R: ...
     @overload
-    def remote(
-        self: _WithOptions[Callable[[_A, _B], Any], _R], a: _A | ObjectRef[_A], b: _B | ObjectRef[_B], /
-    ) -> _R: ...
+    def remote(self: _WithOptions[Callable[[_A, _B], Any], _R], a: _A | ObjectRef[_A], b: _B | ObjectRef[_B], /) -> _R: ...
     @overload
     def remote(
         self: _WithOptions[Callable[[_A, _B, _C], Any], _R],
@@ -133,12 +132,8 @@ class RemoteFunction(_WithOptions[_F, _Results]):
         self, *, num_returns: Literal[0], **options: Unpack[_Options]
     ) -> _WithOptions[_F, None]: ...
     @overload
-    def options(
-        self, *, num_returns: int | str | None, **options: Unpack[_Options]
-    ) -> _WithOptions[_F, list[ObjectRef[Any]]]: ...
-    def _remote(
-        self, args: tuple[Any, ...] | list[Any] = (), kwargs: dict[str, Any] | None = None, **changes: Any
-    ) -> Any: ...
+    def options(self, *, num_returns: int | str | None, **options: Unpack[_Options]) -> _WithOptions[_F, list[ObjectRef[Any]]]: ...
+    def _remote(self, args: tuple[Any, ...] | list[Any] = (), kwargs: dict[str, Any] | None = None, **changes: Any) -> Any: ...
 
 class _Typed(RemoteFunction[_F, _Results]):
     """A function whose types were given as lists: the only one that may be called without `.remote`."""
@@ -163,7 +158,7 @@ class _DecoratorForMany:
 class _TypedDecorator:
     """`@ray.remote([int], [int])`: what is in a list, and how long it is, checkers cannot see; they go by the annotations.
 
-    A reference that such a function returns stands for the value behind it. With several results, or none, there is a list, or None.
+    A reference that such a function returns stands for the value behind it. Several results are a list, no result is None.
     """
 
     @overload

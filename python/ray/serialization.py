@@ -122,7 +122,7 @@ def pack(value, what):
     with collecting() as references:
         try:
             data = dumps(value, buffers.append)
-        except Exception as error:  # noqa: BLE001 - user code runs in __reduce__ and may raise anything
+        except Exception as error:  # user code runs in __reduce__ and may raise anything
             raise describe_failure(value, what, error) from error
     return data, buffers, references
 

@@ -742,8 +742,7 @@ def _beartype_test(form):
         from beartype.door import is_bearable
     except ImportError:
         raise ImportError(
-            f"{describe_type(form)} is checked with the package 'beartype', which is not installed. "
-            f"Run: pip install raio[typing]"
+            f"{describe_type(form)} is checked with the package 'beartype', which is not installed. Run: pip install raio[typing]"
         ) from None
     import warnings
 
@@ -777,10 +776,7 @@ def _elements_test(form):
         key_test, value_test = _compile(arguments[0])[1], _compile(arguments[1])[1]
         return lambda value: (
             not isinstance(value, dict)
-            or all(
-                (key_test is None or key_test(key)) and (value_test is None or value_test(item))
-                for key, item in value.items()
-            )
+            or all((key_test is None or key_test(key)) and (value_test is None or value_test(item)) for key, item in value.items())
         )
     containers = (list, tuple, set, frozenset, dict)
     if not any(issubclass(container, origin) for container in containers):
@@ -946,9 +942,7 @@ def _hint(value, form):
     if cls is int and form is float:
         return f"An int is not taken for a float: pass {value}.0." if abs(value) < 10**15 else "Pass float(value)."
     if cls is float and form is int:
-        return (
-            f"Pass {int(value)}." if value.is_integer() and abs(value) < 10**15 else "Pass int(value) or round(value)."
-        )
+        return f"Pass {int(value)}." if value.is_integer() and abs(value) < 10**15 else "Pass int(value) or round(value)."
     if value is None:
         return f"If None is meant to be allowed, declare {describe_type(form)} | None."
     if cls.__module__ == "numpy" and form in (int, float, bool, complex, str) and getattr(value, "ndim", 1) == 0:
@@ -957,11 +951,7 @@ def _hint(value, form):
         return "Pass list(value)." if cls is tuple else "Pass value.tolist()."
     if form is tuple and cls is list:
         return "Pass tuple(value)."
-    if (
-        cls in (list, tuple)
-        and getattr(form, "__module__", "") == "numpy"
-        and getattr(form, "__name__", "") == "ndarray"
-    ):
+    if cls in (list, tuple) and getattr(form, "__module__", "") == "numpy" and getattr(form, "__name__", "") == "ndarray":
         return "Pass numpy.array(value)."
     if form is str and cls is bytes:
         return "Pass value.decode()."

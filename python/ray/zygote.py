@@ -1,6 +1,7 @@
 """The zygote: a warm, single-threaded process from which workers are forked, so that ten cost milliseconds and share their pages.
 
-It imports what every worker needs, then waits for the scheduler. It must never start a thread: a fork copies only the one that forks.
+It imports what every worker needs, then waits for the scheduler. It must never start a thread: a fork copies only the one that
+forks.
 """
 
 import os

@@ -15,6 +15,7 @@ import pytest
 from support import MARK, WATCHDOG_S, ours, wait_until
 
 os.environ[MARK] = uuid.uuid4().hex
+_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,8 +40,16 @@ def _functions_travel_by_value(request):
         cloudpickle.unregister_pickle_by_value(module)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
 @pytest.fixture(autouse=True)
-def nothing_left(_own_place):
+def nothing_left(_own_place, request):
     """Fails a test that leaves a process, an open descriptor, a file of a session, or a name in /dev/shm."""
     before = _open_things()
     if before.processes:  # a cluster that a wider fixture started: looked at when that has ended
@@ -50,6 +59,8 @@ def nothing_left(_own_place):
     import gc
 
     gc.collect()
+    if request.node.stash.get(_FAILED, False):  # its traceback holds references, and those the connection
+        before.descriptors = None
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not _open_things().beyond(before), watchdog=WATCHDOG_S / 4)
     left = _open_things().beyond(before)
@@ -67,6 +78,7 @@ def cluster():
 
     def start(num_workers=2, **others):
         ray.services.start_ray_local(num_workers=num_workers, **others)
+        wait_until(lambda: len(ray._core.cluster_info()["workers"]) == num_workers)
 
     yield start
     ray.shutdown()
@@ -99,7 +111,8 @@ class _open_things:
 
     def beyond(self, before):
         left = [f"process {row}" for pid, row in self.processes.items() if pid not in before.processes]
-        left += [f"descriptor {name}: {to}" for name, to in self.descriptors.items() if before.descriptors.get(name) != to]
+        opened = self.descriptors.items() if before.descriptors is not None else ()
+        left += [f"descriptor {name}: {to}" for name, to in opened if before.descriptors.get(name) != to]
         left += [f"/dev/shm/{name}" for name in self.shared_names - before.shared_names]
         left += [f"file {path}" for path in self.files - before.files]
         return left

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -173,12 +172,14 @@ class Driver:
         out, err = self.process.communicate(timeout=watchdog)
         return self.process.returncode, out, err
 
+    def close_input(self):
+        self.process.stdin.close()
+        self.process.stdin = None  # communicate() would flush it
+
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGCONT)
         self.process.kill()
         self.process.communicate()
 

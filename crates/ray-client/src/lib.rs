@@ -24,7 +24,7 @@ use ray_protocol::control::{self, AnswerPart, FromScheduler, Hello, KeyValueOper
 use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, PROTOCOL_VERSION, Resources, TaskId, Value};
 use ray_shm::{Bell, ProcessPage};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,16 @@ struct Shared {
     /// How long a waiting thread spins before it sleeps.
     spin: Duration,
     identity: Identity,
+    /// [`FORKS`] when it was made.
+    forks: u32,
+}
+
+/// How often this process has come out of a fork. What was made before the last one belongs to the parent.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// To be called in the child of a fork: from now on its references and views of the parent's objects say nothing to anybody when they go.
+pub fn note_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Who this process is in its cluster.
@@ -128,6 +138,7 @@ impl Client {
             bell: Bell::create().map_err(system("cannot make an eventfd"))?,
             spin,
             identity,
+            forks: FORKS.load(Ordering::Relaxed),
         });
         io::start(&shared).map_err(system("cannot start the I/O thread"))?;
         Ok(Client { shared })
@@ -192,6 +203,9 @@ impl Client {
     /// One claim less.
     #[inline]
     pub fn release(&self, object: ObjectId) {
+        if self.shared.forks != FORKS.load(Ordering::Relaxed) {
+            return; // the parent's claim; and the lock may have been held by a thread that the fork did not copy
+        }
         let mut state = self.shared.lock();
         state.process.release(object);
         self.shared.act(&mut state);

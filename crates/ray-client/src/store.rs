@@ -9,12 +9,12 @@ use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
 use ray_io::{Connection, FrameError, ReadStatus};
-use ray_protocol::control::{self, FromStore, Hello, Role, StoreStats, ToStore};
+use ray_protocol::control::{self, FromStore, Hello, NotFetched, Role, StoreStats, ToStore};
 use ray_protocol::{ClientId, Location, MAX_FRAME_BYTES, ObjectId, PROTOCOL_VERSION, SegmentId};
 use ray_shm::{OwnedSegment, ReadSegment, SegmentAllocator, SharedSlice};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Why an object could not be written or read.
@@ -51,8 +51,8 @@ pub(crate) struct Segments {
     mapped: HashMap<SegmentId, Arc<ReadSegment>>,
     /// Answers that threads wait for.
     reserved: HashMap<SegmentId, Result<(), String>>,
-    arrived: HashMap<SegmentId, Option<Arc<ReadSegment>>>,
-    fetched: HashMap<ObjectId, Result<Location, String>>,
+    arrived: Answers<SegmentId, Option<Arc<ReadSegment>>>,
+    fetched: Answers<ObjectId, Result<Location, NotFetched>>,
     stats: HashMap<u64, StoreStats>,
     /// Objects in own segments, each until it is freed. What this process frees itself is room again at once, and its pages are warm.
     written: HashMap<ObjectId, Location>,
@@ -64,6 +64,45 @@ pub(crate) struct Segments {
     /// The I/O thread was told that something gathers.
     pub(crate) io_knows: bool,
     lost: Option<String>,
+}
+
+/// Answers that several threads may wait for at once: the first asks, the last to have seen the answer takes it away.
+struct Answers<K, V> {
+    waited_for: HashMap<K, (u32, Option<V>)>,
+}
+
+impl<K, V> Default for Answers<K, V> {
+    fn default() -> Self {
+        Answers { waited_for: HashMap::new() }
+    }
+}
+
+impl<K: Copy + Eq + std::hash::Hash, V: Clone> Answers<K, V> {
+    /// One more thread waits; true when it is the one to ask.
+    fn join(&mut self, key: K) -> bool {
+        let (waiters, _) = self.waited_for.entry(key).or_insert((0, None));
+        *waiters += 1;
+        *waiters == 1
+    }
+
+    /// The answer has come. Nobody may be waiting any more.
+    fn answer(&mut self, key: K, answer: V) {
+        if let Some((_, slot)) = self.waited_for.get_mut(&key) {
+            *slot = Some(answer);
+        }
+    }
+
+    fn look(&self, key: K) -> Option<V> {
+        self.waited_for.get(&key)?.1.clone()
+    }
+
+    fn leave(&mut self, key: K) {
+        let Some((waiters, _)) = self.waited_for.get_mut(&key) else { return };
+        *waiters -= 1;
+        if *waiters == 0 {
+            self.waited_for.remove(&key);
+        }
+    }
 }
 
 struct Own {
@@ -136,8 +175,8 @@ impl Segments {
             next_size: FIRST_SEGMENT,
             mapped: HashMap::new(),
             reserved: HashMap::new(),
-            arrived: HashMap::new(),
-            fetched: HashMap::new(),
+            arrived: Answers::default(),
+            fetched: Answers::default(),
             stats: HashMap::new(),
             written: HashMap::new(),
             outdated: Vec::new(),
@@ -154,6 +193,12 @@ impl Segments {
         self.connection = None;
         self.own.clear();
         self.mapped.clear();
+    }
+
+    /// The error of whoever needs the store after it has ended.
+    fn why_lost(&self) -> StoreError {
+        let how = self.lost.as_deref().unwrap_or("the connection to it broke");
+        StoreError::Lost(format!("the object store (objstore) of this node ended: {how}"))
     }
 
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
@@ -265,11 +310,33 @@ impl Client {
         }
     }
 
+    /// The state, with a connection to the store. Waits until the store listens, and never with the lock held.
+    fn reach_store(&self, interrupt: Interrupt<'_>) -> Result<MutexGuard<'_, State>, StoreError> {
+        let until = Instant::now() + STORE_START;
+        loop {
+            let mut state = self.shared.lock();
+            if state.segments.lost.is_some() {
+                return Err(state.segments.why_lost());
+            }
+            let Err(error) = self.shared.connect_store(&mut state) else { return Ok(state) };
+            if let Some(reason) = &state.ended {
+                return Err(StoreError::Wait(WaitEnd::Ended(reason.clone())));
+            }
+            drop(state);
+            if interrupt() {
+                return Err(StoreError::Wait(WaitEnd::Interrupted));
+            }
+            if Instant::now() >= until {
+                return Err(StoreError::Lost(format!("the object store (objstore) of this node cannot be reached: {error}")));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn add_segment(&self, me: ClientId, size_bytes: u64, interrupt: Interrupt<'_>) -> Result<(), StoreError> {
         let size_bytes = size_bytes.next_multiple_of(SEGMENT_STEP);
         let segment = {
-            let mut state = self.shared.lock();
-            self.shared.connect_store(&mut state)?;
+            let mut state = self.reach_store(interrupt)?;
             let segment = SegmentId { writer: me, number: state.segments.next_number };
             state.segments.next_number += 1;
             state.segments.send_gathered(); // what was freed may be what makes room
@@ -279,13 +346,13 @@ impl Client {
         };
         let mut answer = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            answer =
-                answer.take().or_else(|| state.segments.reserved.remove(&segment)).or_else(|| state.segments.lost.clone().map(Err));
-            answer.is_some()
+            answer = answer.take().or_else(|| state.segments.reserved.remove(&segment));
+            answer.is_some() || state.segments.lost.is_some()
         });
         match (end, answer) {
             (WaitEnd::Ready, Some(Ok(()))) => {}
             (WaitEnd::Ready, Some(Err(report))) => return Err(StoreError::Full(report)),
+            (WaitEnd::Ready, None) => return Err(self.shared.lock().segments.why_lost()),
             (end, _) => return Err(StoreError::Wait(end)),
         }
         let made = OwnedSegment::create("ray-objects", size_bytes as usize)
@@ -323,52 +390,59 @@ impl Client {
     /// Has the store bring an object to this node.
     pub fn fetch(&self, object: ObjectId, from: Location, interrupt: Interrupt<'_>) -> Result<Location, StoreError> {
         {
-            let mut state = self.shared.lock();
-            self.shared.connect_store(&mut state)?;
-            state.segments.send(&ToStore::Fetch { object, from }, Vec::new());
-            self.shared.flush_store(&mut state);
+            let mut state = self.reach_store(interrupt)?;
+            if state.segments.fetched.join(object) {
+                state.segments.send(&ToStore::Fetch { object, from }, Vec::new());
+                self.shared.flush_store(&mut state);
+            }
         }
-        let mut outcome = None;
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            outcome = state.segments.fetched.get(&object).cloned().or_else(|| state.segments.lost.clone().map(Err));
-            outcome.is_some()
+            state.segments.fetched.look(object).is_some() || state.segments.lost.is_some()
         });
         let mut state = self.shared.lock();
-        state.segments.fetched.remove(&object);
+        let outcome = state.segments.fetched.look(object);
+        state.segments.fetched.leave(object);
         match (end, outcome) {
             (WaitEnd::Ready, Some(Ok(location))) => {
                 state.process.localised(object, location);
                 Ok(location)
             }
-            (WaitEnd::Ready, Some(Err(reason))) => Err(StoreError::Lost(reason)),
+            (WaitEnd::Ready, Some(Err(NotFetched::Full(report)))) => Err(StoreError::Full(report)),
+            (WaitEnd::Ready, Some(Err(NotFetched::Lost(reason)))) => Err(StoreError::Lost(reason)),
+            (WaitEnd::Ready, None) => Err(state.segments.why_lost()),
             (end, _) => Err(StoreError::Wait(end)),
         }
     }
 
     fn map(&self, segment: SegmentId, interrupt: Interrupt<'_>) -> Result<Arc<ReadSegment>, StoreError> {
         {
-            let mut state = self.shared.lock();
+            let state = self.shared.lock();
             if let Some(own) = state.segments.own.iter().find(|own| own.id == segment) {
                 return Ok(own.segment.read_handle());
             }
             if let Some(mapped) = state.segments.mapped.get(&segment) {
                 return Ok(mapped.clone());
             }
-            self.shared.connect_store(&mut state)?;
-            state.segments.send(&ToStore::Map { segment }, Vec::new());
-            self.shared.flush_store(&mut state);
         }
-        let mut arrived = None;
+        {
+            let mut state = self.reach_store(interrupt)?;
+            if state.segments.arrived.join(segment) {
+                state.segments.send(&ToStore::Map { segment }, Vec::new());
+                self.shared.flush_store(&mut state);
+            }
+        }
         let end = self.shared.wait_for_reply(None, interrupt, &mut |state| {
-            let mapped = || state.segments.mapped.get(&segment).cloned().map(Some);
-            arrived = arrived.take().or_else(mapped).or_else(|| state.segments.arrived.remove(&segment));
-            arrived.is_some() || state.segments.lost.is_some()
+            state.segments.arrived.look(segment).is_some() || state.segments.lost.is_some()
         });
+        let mut state = self.shared.lock();
+        let arrived = state.segments.arrived.look(segment);
+        state.segments.arrived.leave(segment);
         match (end, arrived) {
             (WaitEnd::Ready, Some(Some(mapped))) => Ok(mapped),
-            (WaitEnd::Ready, _) => {
+            (WaitEnd::Ready, Some(None)) => {
                 Err(StoreError::Lost(String::from("its memory is gone: the store does not have the segment any more")))
             }
+            (WaitEnd::Ready, None) => Err(state.segments.why_lost()),
             (end, _) => Err(StoreError::Wait(end)),
         }
     }
@@ -376,8 +450,7 @@ impl Client {
     /// The store's own count.
     pub fn store_stats(&self, interrupt: Interrupt<'_>) -> Result<StoreStats, StoreError> {
         let request = {
-            let mut state = self.shared.lock();
-            self.shared.connect_store(&mut state)?;
+            let mut state = self.reach_store(interrupt)?;
             let request = state.new_request();
             self.shared.act(&mut state);
             state.flush_scheduler();
@@ -393,34 +466,23 @@ impl Client {
         });
         match (end, stats) {
             (WaitEnd::Ready, Some(stats)) => Ok(stats),
-            (WaitEnd::Ready, None) => Err(StoreError::Lost(String::from("the object store ended"))),
+            (WaitEnd::Ready, None) => Err(self.shared.lock().segments.why_lost()),
             (end, _) => Err(StoreError::Wait(end)),
         }
     }
 }
 
 impl Shared {
-    fn connect_store(&self, state: &mut State) -> Result<(), StoreError> {
-        if let Some(lost) = &state.segments.lost {
-            return Err(StoreError::Lost(format!("the object store ended: {lost}")));
-        }
+    /// Connects to the store, if that has not been done. What the system said when it does not listen yet: it is started together with us.
+    fn connect_store(&self, state: &mut State) -> Result<(), std::io::Error> {
         if state.segments.connection.is_some() {
             return Ok(());
         }
-        let until = Instant::now() + STORE_START;
-        let mut connection = loop {
-            match Connection::connect(&state.segments.socket) {
-                Ok(connection) => break connection,
-                Err(error) if Instant::now() >= until => {
-                    return Err(StoreError::Lost(format!("the object store cannot be reached: {error}")));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
-            }
-        };
+        let mut connection = Connection::connect(&state.segments.socket)?;
         connection.set_limit(MAX_FRAME_BYTES);
         let role = Role::StoreClient { client: self.identity.client };
         let hello = Hello { version: PROTOCOL_VERSION, pid: std::process::id() as i32, role };
-        connection.send(&control::encode(&hello), Vec::new()).map_err(|error| StoreError::Lost(error.to_string()))?;
+        connection.send(&control::encode(&hello), Vec::new()).map_err(std::io::Error::other)?;
         state.segments.connection = Some(connection);
         self.bell.ring_io(); // which watches it from now on
         Ok(())
@@ -428,7 +490,7 @@ impl Shared {
 
     /// Writes what is queued for the store.
     pub(crate) fn flush_store(&self, state: &mut State) {
-        if state.segments.has_lazy() && self.connect_store(state).is_ok() {
+        if state.segments.has_lazy() && state.segments.lost.is_none() && self.connect_store(state).is_ok() {
             state.segments.send_gathered();
         }
         if let Some(connection) = &mut state.segments.connection
@@ -488,23 +550,16 @@ fn store_said(segments: &mut Segments, message: FromStore, mut fds: Vec<OwnedFd>
         }
         FromStore::Segment { segment, size_bytes } => {
             let mapped = fds.pop().and_then(|fd| ReadSegment::map(fd, size_bytes as usize).ok());
-            match mapped {
-                Some(mapped) => {
-                    segments.mapped.insert(segment, mapped);
-                }
-                None => {
-                    segments.arrived.insert(segment, None);
-                }
+            if let Some(mapped) = &mapped {
+                segments.mapped.insert(segment, mapped.clone());
             }
+            segments.arrived.answer(segment, mapped);
         }
         FromStore::SegmentGone { segment } => {
-            if segments.mapped.remove(&segment).is_none() {
-                segments.arrived.insert(segment, None);
-            }
+            segments.mapped.remove(&segment);
+            segments.arrived.answer(segment, None);
         }
-        FromStore::Fetched { object, outcome } => {
-            segments.fetched.insert(object, outcome);
-        }
+        FromStore::Fetched { object, outcome } => segments.fetched.answer(object, outcome),
         FromStore::Stats { request, stats } => {
             segments.stats.insert(request, stats);
         }

@@ -1,6 +1,7 @@
 //! The real `objstore` process, a scheduler played by the test, and clients over real sockets.
 
 use ray_io::{Connection, FrameError, Listener};
+use ray_protocol::control::NotFetched;
 use ray_protocol::control::{
     self, FromStore, Hello, Role, SchedulerToStore, StoreStats, StoreToScheduler, ToStore, decode, encode,
 };
@@ -180,7 +181,7 @@ impl Client {
 
     fn fetched(&mut self) -> Result<Location, String> {
         match self.receive().0 {
-            FromStore::Fetched { outcome, .. } => outcome,
+            FromStore::Fetched { outcome, .. } => outcome.map_err(|(NotFetched::Full(why) | NotFetched::Lost(why))| why),
             other => panic!("{other:?}"),
         }
     }
@@ -274,7 +275,7 @@ fn what_a_killed_writer_sealed_can_be_read_until_it_is_freed() {
     memory.write(0, b"last words");
     // The scheduler's word may be here before the last words, and the socket may live on in a child of the killed process.
     writer.send(&ToStore::Sealed(vec![(object(12, 1), writer.place(id, 0, 10))]));
-    cluster.tell(0, &SchedulerToStore::ClientGone { client: ClientId(11) });
+    cluster.tell(0, &SchedulerToStore::ClientGone { client: ClientId(11), shared: vec![] });
     drop(memory);
     cluster.settle(0, "the rest is gone", |stats| (stats.reserved_bytes, stats.objects, stats.segments) == (MIB, 1, 1));
     assert_eq!(reader.map(id).slice(0, 10).unwrap().as_bytes(), b"last words");

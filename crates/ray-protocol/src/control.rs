@@ -780,7 +780,7 @@ pub enum FromStore {
         /// The object.
         object: ObjectId,
         /// Where it lies here, or why not.
-        outcome: Result<Location, String>,
+        outcome: Result<Location, NotFetched>,
     },
     /// A piece of an object, between stores; pieces come in order.
     Chunk {
@@ -809,6 +809,15 @@ pub enum FromStore {
     },
 }
 
+/// Why an object could not be brought to a node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum NotFetched {
+    /// The store there has no room for a copy; what fills it, for the user.
+    Full(String),
+    /// The object, or the way to it, is gone.
+    Lost(String),
+}
+
 /// From the scheduler to a store.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum SchedulerToStore {
@@ -816,10 +825,12 @@ pub enum SchedulerToStore {
     Peers(Vec<(NodeId, String)>),
     /// Shared objects nobody holds any more.
     Free(Vec<ObjectId>),
-    /// A client ended; what it wrote stays until its objects are freed.
+    /// A client ended. Of its own objects only those that others know are of use any more; what it wrote for others is theirs to free.
     ClientGone {
         /// Who.
         client: ClientId,
+        /// Its objects that others know.
+        shared: Vec<ObjectId>,
     },
 }
 

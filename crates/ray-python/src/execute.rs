@@ -91,12 +91,15 @@ impl Worker {
             Ok(loaded) => {
                 set_running_name(Some(loaded.name.clone()));
                 let called = attempt::call(py, &self.client, loaded, &task);
-                called.and_then(|value| attempt::write_results(py, &self.client, loaded, &task, value, began, &mut self.record))
+                called.and_then(|value| {
+                    refuse_to_speak_for_the_parent()?;
+                    attempt::write_results(py, &self.client, loaded, &task, value, began, &mut self.record)
+                })
             }
             Err(error) => Err(error.clone_ref(py)),
         };
         if let Err(error) = outcome {
-            if error.is_instance_of::<PySystemExit>(py) {
+            if error.is_instance_of::<PySystemExit>(py) || session::was_forked() {
                 if let Some(actor) = &self.actor {
                     actor.announce_exit(py, &error);
                 }
@@ -128,4 +131,9 @@ impl Worker {
         self.functions.insert(function, loaded.clone());
         Ok(loaded)
     }
+}
+
+/// A child that the task forked comes out of it a second time. It is not this worker: it ends here.
+fn refuse_to_speak_for_the_parent() -> PyResult<()> {
+    if session::was_forked() { Err(PySystemExit::new_err(0)) } else { Ok(()) }
 }

@@ -4,12 +4,12 @@ use crate::codec;
 use crate::errors;
 use crate::object_ref::ObjectRef;
 use crate::session::{self, signal_pending};
+use hashbrown::HashSet;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ray_client::{Client, WaitEnd};
 use ray_protocol::{ObjectId, TaskId, Value};
-use hashbrown::HashSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 

@@ -47,8 +47,13 @@ pub(crate) fn current_for(reference: &crate::object_ref::ObjectRef) -> PyResult<
     }
 }
 
+/// Whether this process was forked from one in a cluster, and is in none of its own.
+pub(crate) fn was_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
 fn refuse_in_fork() -> PyResult<()> {
-    if FORKED.load(Ordering::Relaxed) {
+    if was_forked() {
         return Err(PyRuntimeError::new_err(
             "This process was forked from one that uses ray, and has no connection of its own. \
              Call ray.init() in the child if it needs a cluster, or do the work in a remote function.",
@@ -60,6 +65,7 @@ fn refuse_in_fork() -> PyResult<()> {
 /// Called in the child after a fork: the connections and the I/O thread belong to the parent.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
+    ray_client::note_fork();
     if let Ok(mut current) = CURRENT.try_lock()
         && let Some(client) = current.take()
     {

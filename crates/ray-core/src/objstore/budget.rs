@@ -136,7 +136,7 @@ impl ObjectStore {
         let report = self.full_report(claim.size_bytes);
         match claim.claimant {
             Claimant::Segment { connection, segment } => self.send(connection, FromStore::Full { segment, report }),
-            Claimant::Copy { object } => self.fail_transfer(object, &report),
+            Claimant::Copy { object } => self.no_room_for(object, &report),
         }
     }
 

@@ -251,6 +251,8 @@ pub struct ObjectStore {
     clients: BTreeMap<ConnectionId, Client>,
     by_client: BTreeMap<ClientId, ConnectionId>,
     observers: BTreeSet<ConnectionId>,
+    /// What the scheduler said of clients that are gone, until their last words have been read: their objects that others know.
+    bequests: BTreeMap<ClientId, Vec<ObjectId>>,
     early_frees: EarlyFrees,
 
     /// Requests for memory that did not fit, in order of arrival.
@@ -355,6 +357,7 @@ impl ObjectStore {
             clients: BTreeMap::new(),
             by_client: BTreeMap::new(),
             observers: BTreeSet::new(),
+            bequests: BTreeMap::new(),
             early_frees: EarlyFrees::default(),
             claims: BTreeMap::new(),
             next_claim: 0,
@@ -461,7 +464,11 @@ impl ObjectStore {
     /// Forgets a connection, whatever it was.
     fn disconnected(&mut self, connection: ConnectionId, why: &str) {
         if let Some(client) = self.clients.remove(&connection) {
+            let id = client.id;
             self.client_gone(connection, client);
+            if let Some(shared) = self.bequests.remove(&id) {
+                self.free_unshared(id, &shared);
+            }
         } else if let Some(node) = self.links.get(&connection) {
             self.peer_lost(*node, why);
         } else if let Some(peer) = self.served.remove(&connection) {
@@ -548,12 +555,25 @@ impl ObjectStore {
                     self.free(now, object);
                 }
             }
-            SchedulerToStore::ClientGone { client } => {
+            SchedulerToStore::ClientGone { client, shared } => match self.by_client.get(&client) {
                 // Its last words may still be on their way: a result it sealed just before it ended must not be lost.
-                if let Some(connection) = self.by_client.get(&client) {
+                Some(connection) => {
                     self.actions.push_back(Action::Drain { connection: *connection });
+                    self.bequests.insert(client, shared);
                 }
-            }
+                None => self.free_unshared(client, &shared),
+            },
+        }
+    }
+
+    /// Frees what a client that is gone owned and never told anybody of: nobody else could.
+    fn free_unshared(&mut self, client: ClientId, shared: &[ObjectId]) {
+        let shared: BTreeSet<&ObjectId> = shared.iter().collect();
+        let own = self.objects.keys().filter(|object| object.owner() == client);
+        let mut unshared: Vec<ObjectId> = own.filter(|object| !shared.contains(object)).copied().collect();
+        unshared.sort_unstable(); // a seed replays exactly
+        for object in unshared {
+            self.forget(object);
         }
     }
 

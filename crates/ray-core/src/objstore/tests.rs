@@ -3,6 +3,7 @@
 use super::*;
 use core::time::Duration;
 use ray_protocol::TaskId;
+use ray_protocol::control::NotFetched;
 
 const MIB: u64 = 1 << 20;
 const NODE: NodeId = NodeId(3);
@@ -122,7 +123,12 @@ fn closed(actions: &[Action]) -> &CloseReason {
 fn words(actions: &[Action]) -> &str {
     match actions {
         [Action::Send { message: FromStore::Full { report, .. }, .. }] => report,
-        [Action::Send { message: FromStore::Fetched { outcome: Err(reason), .. }, .. }] => reason,
+        [
+            Action::Send {
+                message: FromStore::Fetched { outcome: Err(NotFetched::Full(reason) | NotFetched::Lost(reason)), .. },
+                ..
+            },
+        ] => reason,
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
@@ -222,12 +228,38 @@ fn what_a_dead_writer_sealed_stays_until_it_is_freed() {
 #[test]
 fn the_schedulers_word_of_a_death_lets_the_last_words_in_first() {
     let mut bench = Bench::new();
-    assert_eq!(bench.scheduler(SchedulerToStore::ClientGone { client: ClientId(11) }), [Action::Drain { connection: ANN }]);
+    let gone = || SchedulerToStore::ClientGone { client: ClientId(11), shared: vec![] };
+    assert_eq!(bench.scheduler(gone()), [Action::Drain { connection: ANN }]);
     bench.segment(ANN, segment(11, 1), MIB);
     bench.seal(ANN, object(12, 1), at(segment(11, 1), 0, 100));
     bench.event(Event::Disconnected { connection: ANN });
     assert_eq!(bench.store.stats().objects, 1);
-    assert_eq!(bench.scheduler(SchedulerToStore::ClientGone { client: ClientId(11) }), []);
+    assert_eq!(bench.scheduler(gone()), []);
+}
+
+#[test]
+fn of_the_objects_of_the_dead_those_stay_that_others_know() {
+    let objects = |bench: &mut Bench| {
+        bench.segment(ANN, segment(11, 1), MIB);
+        bench.seal(ANN, object(11, 1), at(segment(11, 1), 0, 100)); // nobody was told of it
+        bench.seal(ANN, object(11, 2), at(segment(11, 1), 128, 100));
+        bench.seal(ANN, object(12, 1), at(segment(11, 1), 256, 100)); // a result, its owner lives
+    };
+    let gone = || SchedulerToStore::ClientGone { client: ClientId(11), shared: vec![object(11, 2)] };
+
+    let mut bench = Bench::new();
+    objects(&mut bench);
+    bench.scheduler(gone());
+    assert_eq!(bench.store.stats().objects, 3, "its last words have not been read");
+    bench.event(Event::Disconnected { connection: ANN });
+    assert_eq!(bench.store.stats().objects, 2);
+
+    let mut bench = Bench::new();
+    objects(&mut bench);
+    bench.event(Event::Disconnected { connection: ANN });
+    assert_eq!(bench.store.stats().objects, 3, "the scheduler may know more");
+    bench.scheduler(gone());
+    assert_eq!(bench.store.stats().objects, 2);
 }
 
 #[test]
@@ -423,7 +455,7 @@ fn a_transfer_that_fails_says_why() {
     let failed = FromStore::PullFailed { object: o, reason: "it was freed".into() };
     let actions = bench.event(Event::FromPeer { connection: LINK, message: failed });
     let reason = "object 21.1#0 could not be copied from node 4: it was freed".to_string();
-    let told = send(ANN, FromStore::Fetched { object: o, outcome: Err(reason) });
+    let told = send(ANN, FromStore::Fetched { object: o, outcome: Err(NotFetched::Lost(reason)) });
     assert_eq!(actions, [Action::DropSegment { segment: here.segment }, told]);
 
     // The connection is still there; then it is lost.
@@ -737,7 +769,7 @@ fn random_life(seed: u64, steps: u32, seen: &mut BTreeSet<&'static str>) -> u64 
                 let peers = if random.below(3) == 0 { vec![] } else { vec![(OTHER, path.into())] };
                 Event::FromScheduler(SchedulerToStore::Peers(peers))
             }
-            26 => Event::FromScheduler(SchedulerToStore::ClientGone { client: ClientId(id) }),
+            26 => Event::FromScheduler(SchedulerToStore::ClientGone { client: ClientId(id), shared: vec![] }),
             27 if connecting => {
                 connecting = false;
                 if random.below(4) == 0 {

@@ -17,7 +17,7 @@ use super::{Action, Claimant, CloseReason, ConnectionId, Deadline, ObjectStore, 
 use super::{budget::LARGEST_SEGMENT_BYTES, space::Space, space::block_bytes};
 use crate::Time;
 use core::time::Duration;
-use ray_protocol::control::{FromStore, StoreToScheduler};
+use ray_protocol::control::{FromStore, NotFetched, StoreToScheduler};
 use ray_protocol::{Location, NodeId, ObjectId, SegmentId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -131,7 +131,7 @@ impl ObjectStore {
             None
         };
         if let Some(reason) = refusal {
-            self.send(connection, FromStore::Fetched { object, outcome: Err(reason) });
+            self.send(connection, FromStore::Fetched { object, outcome: Err(NotFetched::Lost(reason)) });
             return Ok(());
         }
         client.fetching.insert(object);
@@ -169,7 +169,7 @@ impl ObjectStore {
         let block = block_bytes(from.size_bytes).unwrap_or(u64::MAX);
         if block > self.capacity_bytes {
             let report = self.full_report(block);
-            self.fail_transfer(object, &report);
+            self.no_room_for(object, &report);
         } else if let Some(at) = self.own_space(from.size_bytes) {
             self.begin_pull(object, at);
         } else {
@@ -270,14 +270,23 @@ impl ObjectStore {
 
     /// Ends a transfer of which no chunk will come.
     pub(super) fn fail_transfer(&mut self, object: ObjectId, reason: &str) {
+        self.end_transfer(object, reason, NotFetched::Lost);
+    }
+
+    /// Ends a transfer for which there is no place.
+    pub(super) fn no_room_for(&mut self, object: ObjectId, report: &str) {
+        self.end_transfer(object, report, NotFetched::Full);
+    }
+
+    fn end_transfer(&mut self, object: ObjectId, reason: &str, kind: fn(String) -> NotFetched) {
         let Some(transfer) = self.transfers.remove(&object) else { return };
         match transfer.stage {
             Stage::AwaitingRoom { claim } => drop(self.remove_claim(claim)),
             Stage::Receiving { at, .. } => self.free_own_space(at),
             Stage::AwaitingPeer | Stage::Discarding { .. } => {}
         }
-        let outcome = Err(format!("object {object} could not be copied from node {}: {reason}", transfer.from.node));
-        self.answer(object, transfer.waiters, outcome);
+        let text = format!("object {object} could not be copied from node {}: {reason}", transfer.from.node);
+        self.answer(object, transfer.waiters, Err(kind(text)));
     }
 
     /// Ends a transfer for those who wait, though chunks may still come. False if there is none.
@@ -288,18 +297,18 @@ impl ObjectStore {
                 transfer.stage = Stage::Discarding { connection };
                 let waiters = core::mem::take(&mut transfer.waiters);
                 self.free_own_space(at);
-                self.answer(object, waiters, Err(format!("object {object} could not be copied: {reason}")));
+                self.answer(object, waiters, Err(NotFetched::Lost(format!("object {object} could not be copied: {reason}"))));
             }
             Stage::Discarding { .. } => {
                 let waiters = core::mem::take(&mut transfer.waiters);
-                self.answer(object, waiters, Err(format!("object {object} could not be copied: {reason}")));
+                self.answer(object, waiters, Err(NotFetched::Lost(format!("object {object} could not be copied: {reason}"))));
             }
             Stage::AwaitingPeer | Stage::AwaitingRoom { .. } => self.fail_transfer(object, reason),
         }
         true
     }
 
-    fn answer(&mut self, object: ObjectId, waiters: BTreeSet<ConnectionId>, outcome: Result<Location, String>) {
+    fn answer(&mut self, object: ObjectId, waiters: BTreeSet<ConnectionId>, outcome: Result<Location, NotFetched>) {
         for waiter in waiters {
             if let Some(client) = self.clients.get_mut(&waiter) {
                 client.fetching.remove(&object);

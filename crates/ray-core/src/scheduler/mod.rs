@@ -344,8 +344,10 @@ impl Scheduler {
         self.drop_actor_claims(client, gone.job.is_some());
         self.graph.client_gone(client);
         self.flush_answers_without(client);
+        let shared: Vec<ObjectId> = self.objects_of(client).map(|(object, _)| object).collect();
         for node in self.nodes.values().filter(|node| node.store_ready).map(|node| node.id).collect::<Vec<_>>() {
-            self.actions.push_back(Action::Store(node, SchedulerToStore::ClientGone { client }));
+            let shared = shared.clone();
+            self.actions.push_back(Action::Store(node, SchedulerToStore::ClientGone { client, shared }));
         }
         if gone.owner {
             self.end("the driver that started the cluster ended");

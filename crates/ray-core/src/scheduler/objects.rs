@@ -73,9 +73,13 @@ impl Scheduler {
 
     /// Whether a client has told others of objects that have no value yet.
     pub(super) fn owns_unfinished(&self, client: ClientId) -> bool {
+        self.objects_of(client).any(|(_, entry)| entry.announced && entry.value.is_none())
+    }
+
+    /// The shared objects a client owns, in order.
+    pub(super) fn objects_of(&self, client: ClientId) -> impl Iterator<Item = (ObjectId, &Shared)> {
         let first = ray_protocol::TaskId { client, seq: 0 }.result(0);
-        let mut own = self.objects.range(first..).take_while(|(object, _)| object.owner() == client);
-        own.any(|(_, entry)| entry.announced && entry.value.is_none())
+        self.objects.range(first..).take_while(move |(object, _)| object.owner() == client).map(|(object, entry)| (*object, entry))
     }
 
     /// Whether a shared object has its value already.

@@ -243,17 +243,20 @@ impl Daemon {
             }
             Role::Worker { spawn } => self.join(token, Event::WorkerJoined { spawn, pid }),
             Role::Observer => self.join(token, Event::DriverJoined { pid, owner: false }),
-            Role::Zygote { node } => {
+            Role::Zygote { node } if self.children.take_zygote(node, pid) => {
                 link.peer = Peer::Zygote(node);
                 self.zygotes.insert(node, token);
                 self.step(Event::ZygoteJoined { node });
                 Ok(())
             }
-            Role::Store { node, capacity_bytes } => {
+            Role::Store { node, capacity_bytes } if self.children.take_store(node, pid) => {
                 link.peer = Peer::Store(node);
                 self.stores.insert(node, token);
                 self.step(Event::StoreJoined { node, capacity_bytes });
                 Ok(())
+            }
+            Role::Zygote { node } | Role::Store { node, .. } => {
+                Err(format!("process {pid} wants to serve node {node}, and was not started for that"))
             }
             Role::StoreClient { .. } | Role::StorePeer { .. } => Err(String::from("a client of the store came to the scheduler")),
         }

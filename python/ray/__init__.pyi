@@ -4,9 +4,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
+from ray import actor as actor
+from ray import cloudpickle as cloudpickle
 from ray import exceptions as exceptions
+from ray import graph as graph
+from ray import ids as ids
+from ray import runtime_context as runtime_context
+from ray import serialization as serialization
 from ray import services as services
+from ray import signatures as signatures
+from ray import state as state
+from ray import util as util
 from ray._core import ObjectRef as ObjectRef
+from ray.actor import ActorClass, ActorHandle
+from ray.actor import method as method
 from ray.context import RayContext
 from ray.modes import LOCAL_MODE, PYTHON_MODE, SCRIPT_MODE, SHELL_MODE, SILENT_MODE, WORKER_MODE
 from ray.remote_function import (
@@ -39,9 +50,12 @@ __all__ = [
     "exceptions",
     "explain",
     "get",
+    "get_actor",
     "get_runtime_context",
     "init",
     "is_initialized",
+    "kill",
+    "method",
     "nodes",
     "put",
     "remote",
@@ -82,7 +96,7 @@ def is_initialized() -> bool: ...
 # -- remote functions ------------------------------------------------------------------------------------------------------
 
 @overload
-def remote(cls: type[_T], /) -> Any: ...
+def remote(cls: type[Any], /) -> ActorClass: ...  # type: ignore[overload-overlap]  # classes are callables too
 @overload
 def remote(function: Callable[_P, _T], /) -> RemoteFunction[Callable[_P, _T], ObjectRef[_T]]: ...
 @overload
@@ -100,6 +114,8 @@ def remote(  # type: ignore[overload-overlap]
 @overload
 def remote(*, num_returns: int | str, typed: bool = False, **options: Unpack[_DecoratorOptions]) -> _DecoratorForMany: ...
 def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None: ...
+def kill(actor: ActorHandle, *, no_restart: bool = True) -> None: ...
+def get_actor(name: str, namespace: str | None = None) -> ActorHandle: ...
 def explain(object_ref: ObjectRef[Any]) -> str: ...
 
 # -- objects ---------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,13 @@ _Task: TypeAlias = tuple[int, int]
 _Object: TypeAlias = tuple[int, int, int]
 
 __all__ = [
+    "Actor",
+    "Call",
     "Caller",
+    "Check",
+    "Mailbox",
+    "Method",
+    "MethodCaller",
     "Notice",
     "ObjectRef",
     "Zygote",
@@ -25,20 +31,26 @@ __all__ = [
     "cluster_info",
     "connect",
     "counters",
+    "create_actor",
     "current_function_name",
     "disconnect",
     "draw_graph",
     "explain",
+    "find_actor",
     "forget",
     "get",
     "graph",
     "identity",
+    "is_actor_call",
     "is_cancelled",
     "is_connected",
     "is_ready",
     "key_value",
+    "leave_actor",
+    "list_actors",
     "next_notices",
     "put",
+    "rebuild_actor",
     "rebuild_reference",
     "run_worker",
     "running_task",
@@ -91,7 +103,7 @@ def watch(reference: ObjectRef[Any]) -> bool: ...
 # -- tasks -----------------------------------------------------------------------------------------------------------------
 
 @final
-class Caller:
+class Check:
     def __new__(
         cls,
         *,
@@ -101,11 +113,19 @@ class Caller:
         required: int,
         positional_only_ok: bool,
         typed: bool,
+        bind: Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]],
+    ) -> Check: ...
+
+@final
+class Caller:
+    def __new__(
+        cls,
+        *,
+        check: Check,
         declared: Sequence[Any],
         returns: int,
         resources: Sequence[tuple[str, float]],
         max_retries: int,
-        bind: Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]],
         export: Callable[[], tuple[int, str, bytes]],
     ) -> Caller: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -114,6 +134,93 @@ def cancel(reference: ObjectRef[Any], force: bool, recursive: bool) -> None: ...
 def explain(reference: ObjectRef[Any]) -> str: ...
 def running_task() -> bytes | None: ...
 
+# -- actors, as their callers see them ---------------------------------------------------------------------------------------
+
+# (client, number, cluster)
+_ActorKey: TypeAlias = tuple[int, int, int]
+
+@final
+class Actor:
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def key(self) -> _ActorKey: ...
+    @property
+    def weak(self) -> bool: ...
+    def caller(self, method: Method) -> MethodCaller: ...
+    def kill(self, no_restart: bool) -> None: ...
+
+@final
+class Method:
+    def __new__(
+        cls,
+        *,
+        check: Check,
+        id: int,
+        name: str,
+        returns: int,
+        declared: Sequence[Any],
+        max_retries: int,
+        unordered: bool,
+        max_pending: int,
+        group: str | None,
+    ) -> Method: ...
+
+@final
+class MethodCaller:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+def create_actor(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    class_name: str,
+    name: str,
+    namespace: str,
+    detached: bool,
+    max_restarts: int,
+    placement: Sequence[tuple[str, float]],
+    running: Sequence[tuple[str, float]],
+    environment: Sequence[tuple[str, str]],
+    handle: bytes,
+) -> Actor: ...
+
+# `class` is the real name of the second parameter, which no Python can spell by keyword.
+def rebuild_actor(key: _ActorKey, class_: str, weak: bool) -> Actor: ...
+def find_actor(namespace: str, name: str) -> tuple[_ActorKey, bytes] | None: ...
+def list_actors() -> list[dict[str, Any]]: ...
+def is_actor_call(reference: ObjectRef[Any]) -> bool: ...
+
+# -- actors, inside --------------------------------------------------------------------------------------------------------
+
+@final
+class Call:
+    @property
+    def key(self) -> _Task: ...
+    @property
+    def method_id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def group(self) -> str | None: ...
+    @property
+    def task_id(self) -> bytes: ...
+    @property
+    def cancelled(self) -> bool: ...
+    def start(self) -> Any: ...
+    def finish(self, value: Any) -> None: ...
+    def fail(self, error: BaseException, cancelled: bool = False) -> None: ...
+    def run(self) -> SystemExit | None: ...
+
+@final
+class Mailbox:
+    def fileno(self) -> int: ...
+    def before_sleep(self) -> int: ...
+    def after_sleep(self, slept: int) -> None: ...
+    def take(self) -> tuple[list[Call], list[_Task], bool, bool]: ...
+
+def leave_actor(key: _ActorKey, deliberate: bool) -> None: ...
+
 # -- workers ---------------------------------------------------------------------------------------------------------------
 
 @final
@@ -121,6 +228,7 @@ class Zygote:
     def __new__(cls, session: str, node: int) -> Zygote: ...
     def next_spawn(self) -> tuple[int, list[tuple[str, str]]] | None: ...
     def spawned(self, spawn: int, pid: int, stdout: int, stderr: int) -> None: ...
+    def kill_all(self) -> None: ...
 
 def run_worker() -> None: ...
 def current_function_name() -> str | None: ...

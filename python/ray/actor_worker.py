@@ -13,11 +13,11 @@ from ray import _core, serialization
 _instance = None
 _class_name = ""
 _key = None
-_details = {}
+_details: dict = {}
 _restarts = 0
 _actor_id = None
-_groups_of_methods = {}
-_pools = {}
+_groups_of_methods: dict = {}
+_pools: dict = {}
 
 #: The call that runs in this thread or task, in actors that run many at a time.
 current_call = contextvars.ContextVar("ray_current_call", default=None)

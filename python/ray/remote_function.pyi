@@ -1,14 +1,15 @@
 """What type checkers know of remote functions.
 
 A remote function keeps the callable it was made of, so that a call is checked like a call of that callable, names and defaults
-included. Where references are passed instead of values, parameters are taken by position, each as `T | ObjectRef[T]`; up to eight of
-them.
+included. Where references are passed instead of values, parameters are taken by position, each as `T | ObjectRef[T]`; up to eight.
 """
 
 from collections.abc import Callable
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from ray._core import ObjectRef
+from ray._core import Check, ObjectRef
+from ray.actor import ActorClass
+from ray.signatures import Signature
 
 _F = TypeVar("_F", bound=Callable[..., Any], covariant=True)
 _Results = TypeVar("_Results", covariant=True)
@@ -24,12 +25,11 @@ _G = TypeVar("_G")
 _H = TypeVar("_H")
 _I = TypeVar("_I")
 
-class _Options(TypedDict, total=False):
+class _CommonOptions(TypedDict, total=False):
     accelerator_type: str | None
     enable_task_events: bool | None
     fallback_strategy: list[dict[str, Any]] | None
     label_selector: dict[str, str] | None
-    max_retries: int | None
     memory: float | None
     name: str | None
     num_cpus: float | None
@@ -38,13 +38,31 @@ class _Options(TypedDict, total=False):
     placement_group_bundle_index: int | None
     placement_group_capture_child_tasks: bool | None
     resources: dict[str, float] | None
-    retry_exceptions: bool | list[type[BaseException]] | tuple[type[BaseException], ...] | None
     runtime_env: dict[str, Any] | None
     scheduling_strategy: Any
-    _generator_backpressure_num_objects: int | None
     _labels: dict[str, str] | None
 
-class _DecoratorOptions(_Options, total=False):
+class _OnlyTasks(TypedDict, total=False):
+    max_retries: int | None
+    retry_exceptions: bool | list[type[BaseException]] | tuple[type[BaseException], ...] | None
+    _generator_backpressure_num_objects: int | None
+
+class _OnlyActors(TypedDict, total=False):
+    allow_out_of_order_execution: bool | None
+    get_if_exists: bool | None
+    lifetime: Literal["detached", "non_detached"] | None
+    max_concurrency: int | None
+    max_pending_calls: int | None
+    max_restarts: int | None
+    max_task_retries: int | None
+    namespace: str | None
+    _actor_generator_backpressure_num_objects: int | None
+
+class _Options(_CommonOptions, _OnlyTasks, total=False): ...
+class _ActorOptions(_CommonOptions, _OnlyActors, total=False): ...
+
+class _DecoratorOptions(_CommonOptions, _OnlyTasks, _OnlyActors, total=False):
+    concurrency_groups: dict[str, int] | None
     max_calls: int | None
 
 class _WithOptions(Generic[_F, _Results]):
@@ -141,8 +159,11 @@ class _Typed(RemoteFunction[_F, _Results]):
     def __call__(self: _Typed[Callable[_P, Any], _R], *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
 class _Decorator:
-    """`@ray.remote(num_cpus=2)`: one result."""
+    """`@ray.remote(num_cpus=2)`: an actor class, or a function with one result."""
 
+    @overload
+    def __call__(self, cls: type[Any], /) -> ActorClass: ...  # type: ignore[overload-overlap]  # classes are callables too
+    @overload
     def __call__(self, function: Callable[_P, _T], /) -> RemoteFunction[Callable[_P, _T], ObjectRef[_T]]: ...
 
 class _DecoratorForNone:
@@ -167,3 +188,6 @@ class _TypedDecorator:
     def __call__(self, function: Callable[_P, tuple[Any, ...] | None], /) -> _Typed[Callable[_P, Any], Any]: ...
     @overload
     def __call__(self, function: Callable[_P, _T], /) -> _Typed[Callable[_P, _T], ObjectRef[_T]]: ...
+
+def check_of(signature: Signature) -> Check: ...
+def _declared_type(value: object) -> Any: ...

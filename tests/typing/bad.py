@@ -18,6 +18,13 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
+class Counter:
+    pass
+
+
+CounterActor = ray.remote(Counter)
+
+
 number, text = add.remote(1, 2), name.remote("x")
 integer: int
 string: str
@@ -53,4 +60,9 @@ ray.wait([number], num_returns="1")  # wrong
 ray.cancel(3)  # wrong
 integer = number + 1  # wrong
 integer = number  # wrong
+CounterActor()  # wrong
+CounterActor.options(max_restart=1)  # wrong
+CounterActor.options(max_retries=1)  # wrong
+ray.kill(number)  # wrong
+ray.get_actor(3)  # wrong
 ray.nosuch()  # wrong

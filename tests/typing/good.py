@@ -63,6 +63,21 @@ def untold(a, b):
 def five(a: int, b: str, c: float, d: bytes, e: list[int]) -> None: ...
 
 
+class Counter:
+    def __init__(self, start: int = 0) -> None:
+        self.n = start
+
+    @ray.method(num_returns=1)
+    def add(self, by: int = 1) -> int:
+        self.n += by
+        return self.n
+
+
+# mypy believes that a decorated class is still the class; this way it knows better.
+CounterActor = ray.remote(Counter)
+SteadyCounter = ray.remote(max_restarts=1, num_cpus=0)(Counter)
+
+
 ray.services.start_ray_local(num_workers=2)
 
 ref = add.remote(1, 2)
@@ -97,6 +112,13 @@ assert_type(ready, list[ObjectRef[int]])
 for done in ray.as_completed([ref]):
     assert_type(ray.get(done), int)
 by_reference: dict[ObjectRef[int], str] = {ref: ref.hex()}
+
+counter = CounterActor.remote(5)
+print(ray.get(counter.add.remote(2)), ray.get(counter.add.options(num_returns=1).remote()))
+CounterActor.options(name="counter", max_concurrency=2).remote()
+found: ray.actor.ActorHandle = ray.get_actor("counter")
+ray.kill(found, no_restart=True)
+SteadyCounter.remote()
 
 
 async def main() -> int:

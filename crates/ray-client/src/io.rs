@@ -46,6 +46,9 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
         let mut state = shared.lock();
         shared.read_scheduler(&mut state);
         shared.act(&mut state);
+        drop(state);
+        // The main thread may have gone to sleep before this was read.
+        shared.wake_waiting();
     }
     loop {
         // Held only while awake: a sleeping thread must not keep a process in a cluster that all its users have left.

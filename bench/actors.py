@@ -46,9 +46,7 @@ def async_calls(engine, quick):
     return {"async_sync": median(times), "async_pipelined": rate}
 
 
-@question.measure(
-    Row("four_to_four", "actor calls from four callers to four actors", PER_SECOND), engines=("raio", "ray")
-)
+@question.measure(Row("four_to_four", "actor calls from four callers to four actors", PER_SECOND), engines=("raio", "ray"))
 def four_to_four(engine, quick):
     actors = [_make(engine, _Counter) for _ in range(4)]
     spawn, get = engine.task(_call_many, num_cpus=0), engine.get

@@ -109,9 +109,7 @@ class Question:
         asked = [
             m
             for m in self.measurements
-            if engine in m.engines
-            and not (quick and engine in m.slow)
-            and any(wanted(self.full_name(row.name)) for row in m.rows)
+            if engine in m.engines and not (quick and engine in m.slow) and any(wanted(self.full_name(row.name)) for row in m.rows)
         ]
         together = [m.name for m in asked if not m.alone]
         return ([together] if together else []) + [[m.name] for m in asked if m.alone]
@@ -126,9 +124,7 @@ class Question:
         options = parser.parse_args()
         os.environ.setdefault(MARK, f"{os.getpid()}-{time.time_ns()}")
         names = (
-            options.only.split(",")
-            if options.only
-            else [n for group in self.groups(options.engine, options.quick) for n in group]
+            options.only.split(",") if options.only else [n for group in self.groups(options.engine, options.quick) for n in group]
         )
         out = open(options.into, "w") if options.into else sys.stdout
         self._ask(options.engine, [m for m in self.measurements if m.name in names], options.quick, out)

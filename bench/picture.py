@@ -80,9 +80,7 @@ def draw(report, columns, base):
         ratios = heights[position] + ([spare] if spare > 1 else [])
         inner = outer[position].subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.0)
         for number, (title, unit, rows) in enumerate(column):
-            cell = inner[number].subgridspec(
-                2, 1, height_ratios=(heights[position][number] - FRAME_ROWS, FRAME_ROWS), hspace=0
-            )
+            cell = inner[number].subgridspec(2, 1, height_ratios=(heights[position][number] - FRAME_ROWS, FRAME_ROWS), hspace=0)
             panel(figure.add_subplot(cell[0]), title, unit, rows)
             drawn |= {engine for _, bars in rows for engine, _, _ in bars}
     figure.suptitle("raio, the floors and its peers", x=0.012, y=1 - 0.12 / inches, ha="left", va="top", fontsize=15)
@@ -90,9 +88,7 @@ def draw(report, columns, base):
     figure.text(0.012, 1 - 0.45 / inches, lines, ha="left", va="top", fontsize=8, color="#444444", linespacing=1.35)
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in ENGINES if name in drawn]
     labels = [title for name, title in ENGINES.items() if name in drawn]
-    figure.legend(
-        handles, labels, loc="upper right", ncols=4, frameon=False, fontsize=9, bbox_to_anchor=(0.99, 1 - 0.1 / inches)
-    )
+    figure.legend(handles, labels, loc="upper right", ncols=4, frameon=False, fontsize=9, bbox_to_anchor=(0.99, 1 - 0.1 / inches))
     for ending, options in (("png", {"dpi": 110}), ("svg", {"metadata": {"Date": None}})):
         figure.savefig(f"{base}.{ending}", **options)
 

@@ -85,9 +85,7 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--rows", default="", help="questions or rows, or beginnings of their names, separated by commas"
-    )
+    parser.add_argument("--rows", default="", help="questions or rows, or beginnings of their names, separated by commas")
     parser.add_argument("--peers", default="", help=f"of {', '.join(ENGINES)}")
     parser.add_argument("--repeat", type=int, help="how often; 3, or 1 when quick")
     parser.add_argument("--quick", action="store_true")
@@ -269,9 +267,7 @@ def machine():
         models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     with open("/proc/meminfo") as file:
         memory = int(file.readline().split()[1]) * 1024
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
-    )
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True)
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "processor": models[0] if models else platform.machine(),
@@ -298,9 +294,7 @@ def headline(report):
         f"load of the machine {facts['load_before']:.1f} before, {facts['load_after']:.1f} after; {facts['took_s']} s",
     ]
     if facts["load_before"] > 0.5 * facts["cores"]:
-        lines.append(
-            "The machine was busy with other work: these figures are good for nothing but testing the program."
-        )
+        lines.append("The machine was busy with other work: these figures are good for nothing but testing the program.")
     return lines
 
 
@@ -312,9 +306,7 @@ _OURS = {ENGINES[name] for name in FLOORS} | {ENGINES["pool"]}
 
 def render(report):
     parts = ["\n".join(headline(report))]
-    parts.append(
-        "±: half the distance from least to most, of the median. (7x): raio is 7 times better; (1/7x): 7 times worse."
-    )
+    parts.append("±: half the distance from least to most, of the median. (7x): raio is 7 times better; (1/7x): 7 times worse.")
     by_question = {}
     for name, row in report["rows"].items():
         by_question.setdefault(name.partition(".")[0], {})[name] = row

@@ -56,9 +56,7 @@ def ten_workers(engine, quick):
     return {"start_10": timed(lambda: _first_result(engine, 10))}
 
 
-@question.measure(
-    Row("daemons", "memory of scheduler and object store when idle (PSS)", BYTES), engines=("raio",), alone=True
-)
+@question.measure(Row("daemons", "memory of scheduler and object store when idle (PSS)", BYTES), engines=("raio",), alone=True)
 def daemons(engine, quick):
     engine.start(2)
     engine.warm_up(2)
@@ -90,9 +88,7 @@ def sizes(engine, quick):
 
 
 def _import(engine):
-    __import__(
-        {"pool": "concurrent.futures.process", "dask": "distributed", "raio": "ray"}.get(engine.name, engine.name)
-    )
+    __import__({"pool": "concurrent.futures.process", "dask": "distributed", "raio": "ray"}.get(engine.name, engine.name))
 
 
 def _first_result(engine, workers):

@@ -13,9 +13,7 @@ def wait_1k(engine, quick):
     return {"wait_1k": median([_one_by_one(engine, 1000) for _ in range(1 if quick else 3)])}
 
 
-@question.measure(
-    Row("wait_10k", "wait on 10,000 references, one by one", SECONDS), engines=("raio", "ray"), slow=("ray",)
-)
+@question.measure(Row("wait_10k", "wait on 10,000 references, one by one", SECONDS), engines=("raio", "ray"), slow=("ray",))
 def wait_10k(engine, quick):
     return {"wait_10k": _one_by_one(engine, 10_000)}
 
@@ -58,9 +56,7 @@ def get_10k(engine, quick):
     return {"get_10k": timed(lambda: get(references))}
 
 
-@question.measure(
-    Row("args_10k", "a task with 10,000 references as arguments", SECONDS), engines=("raio", "dask", "ray")
-)
+@question.measure(Row("args_10k", "a task with 10,000 references as arguments", SECONDS), engines=("raio", "dask", "ray"))
 def args_10k(engine, quick):
     call, get = engine.task(_count), engine.get
     if engine.name == "dask":

@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from support import MARK, WATCHDOG_S, ours, wait_until
 
 os.environ[MARK] = uuid.uuid4().hex
@@ -31,6 +32,7 @@ def _own_place():
 def _functions_travel_by_value(request):
     """Workers need not import the test's module, which would import pytest."""
     import cloudpickle
+
     import support
 
     for module in (request.module, support):

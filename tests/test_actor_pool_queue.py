@@ -5,12 +5,12 @@ import queue
 import time
 
 import pytest
-from support import wait_until
 
 import ray
 from ray.exceptions import ActorDiedError
 from ray.util import ActorPool
 from ray.util.queue import Empty, Full, Queue
+from support import wait_until
 
 
 @pytest.fixture(autouse=True)

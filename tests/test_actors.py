@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from support import wait_until
 
 import ray
 from ray.actor import ActorClassInheritanceException
@@ -20,6 +19,7 @@ from ray.exceptions import (
     RayTaskError,
     TaskCancelledError,
 )
+from support import wait_until
 
 
 @ray.remote

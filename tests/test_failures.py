@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import ray
 from ray.exceptions import (
     ClusterUnavailableError,
@@ -406,7 +407,8 @@ print(ray.cluster.session_dir(), flush=True)
 rounds = 0
 try:
     while True:
-        refs = [small.remote(number) for number in range(50)] + [large.remote(100_000)] + [nested.remote(5)] + [ray.put(np.zeros(50_000))]
+        refs = [small.remote(number) for number in range(50)]
+        refs += [large.remote(100_000), nested.remote(5), ray.put(np.zeros(50_000))]
         refs.append(small.remote(refs[0]))
         got = ray.get(refs, timeout=20)
         assert got[:50] == list(range(1, 51)) and got[50].sum() == 100_000 and got[51] == 15 and got[53] == 2, got[53]
@@ -449,9 +451,11 @@ def test_sigkill_at_a_random_moment(victim):
             else:
                 code, out, errors = driver.end()
                 assert code == 0, errors
-                assert out.startswith(("ClusterUnavailableError", "ObjectLostError", "WorkerCrashedError", "RayTaskError")), out + errors
+                assert out.startswith(("ClusterUnavailableError", "ObjectLostError", "WorkerCrashedError", "RayTaskError")), (
+                    out + errors
+                )
             gone = time.monotonic()
-            wait_until(lambda: not [pid for pid in cluster.all if is_alive(pid)])
+            wait_until(lambda cluster=cluster: not [pid for pid in cluster.all if is_alive(pid)])
             print("everything gone after", time.monotonic() - gone)
             if victim != "driver":  # which cannot tidy up; the next start does
                 assert not Path(session).exists()
@@ -504,7 +508,7 @@ def test_the_daemons_contain_no_python(two_workers):
 
 
 def test_a_stopped_worker_harms_nobody(two_workers):
-    victim, other = (members().workers * 2)[:2]
+    victim = members().workers[0]
     os.kill(victim, signal.SIGSTOP)
     time.sleep(0.1)
     os.kill(victim, signal.SIGCONT)
@@ -594,7 +598,9 @@ INTERRUPTED_IN = {
     "put": READY + "while True: ray.put(bytes(1000_000))\n",
     "user code": READY + "time.sleep(1000)\n",
     "nested": "refs = [g.remote() for _ in range(4)]\n" + READY + "ray.get(refs)\n",
-    "a full store": READY + "kept = []\nwhile True:\n    try: kept.append(ray.put(bytes(20_000_000)))\n    except ray.exceptions.ObjectStoreFullError: pass\n",
+    "a full store": READY
+    + "kept = []\nwhile True:\n"
+    + "    try: kept.append(ray.put(bytes(20_000_000)))\n    except ray.exceptions.ObjectStoreFullError: pass\n",
 }
 
 
@@ -675,7 +681,11 @@ ENDS = {
         0,
         None,
     ),
-    "an exception in __del__": ("class Bad:\n    def __del__(self): raise ValueError('in del')\nbad = Bad()\nref = ray.put([1])", 0, "in del"),
+    "an exception in __del__": (
+        "class Bad:\n    def __del__(self): raise ValueError('in del')\nbad = Bad()\nref = ray.put([1])",
+        0,
+        "in del",
+    ),
     "atexit": ("import atexit\natexit.register(lambda: print(ray.get(f.remote(2))))", 0, ""),
     "references in globals": ("refs = [f.remote(number) for number in range(100)]\nview = ray.get(ray.put(bytes(10**6)))", 0, ""),
     "a thread in get": (
@@ -689,7 +699,8 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 def test_the_interpreter_ends(how):
     last, expected, said = ENDS[how]
-    code = "ray.services.start_ray_local(num_workers=2)\nprint(ray.cluster.session_dir(), flush=True)\n@ray.remote\ndef f(x): return x\nref = f.remote(1)\n"
+    code = "ray.services.start_ray_local(num_workers=2)\nprint(ray.cluster.session_dir(), flush=True)\n"
+    code += "@ray.remote\ndef f(x): return x\nref = f.remote(1)\n"
     with Driver(code + last) as driver:
         session = driver.line()
         code, _, errors = driver.end()

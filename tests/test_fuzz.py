@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import ray
 from support import is_alive, members, resident_bytes, wait_until
 from wire import DRIVER, OBSERVER, STORE_CLIENT, STORE_PEER, Peer, frame, hello, number, to_scheduler, to_store, version_of
@@ -126,7 +127,9 @@ def test_fifty_thousand_frames_on_the_scheduler(standing):
 @pytest.mark.timeout(120)
 def test_fifty_thousand_frames_on_the_stores(standing):
     version = version_of(standing / "scheduler.sock")
-    greetings = [hello(version, STORE_CLIENT, client) for client in (1, 2, 5000)] + [hello(version, STORE_PEER, node) for node in (0, 1, 7)]
+    greetings = [hello(version, STORE_CLIENT, client) for client in (1, 2, 5000)] + [
+        hello(version, STORE_PEER, node) for node in (0, 1, 7)
+    ]
     for store in (0, 1):
         messages = [message for client in (1, 2, 5000) for message in to_store(client)]
         storm(standing / f"objstore-{store}.sock", greetings, messages, FRAMES // 2)

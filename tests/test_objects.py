@@ -12,6 +12,7 @@ import uuid
 
 import numpy as np
 import pytest
+
 import ray
 from ray.exceptions import GetTimeoutError, ObjectStoreFullError, RayTaskError
 from support import wait_until
@@ -27,7 +28,12 @@ def nothing_stored():
     """The store holds no object, the scheduler knows of none, and neither does this process."""
     gc.collect()
     counters = ray._core.counters()
-    return stats()["objects"] == 0 and stats()["used_bytes"] == 0 and counters["shared_objects"] == 0 and counters["local_objects"] == 0
+    return (
+        stats()["objects"] == 0
+        and stats()["used_bytes"] == 0
+        and counters["shared_objects"] == 0
+        and counters["local_objects"] == 0
+    )
 
 
 @pytest.fixture
@@ -78,7 +84,7 @@ PLAIN = [
     [[[]]],
     {},
     {"a": {"b": [1, (2, {3})]}},
-    {1: None, (1, 2): "tuple key", None: 0, True: "equal to 1"},
+    {1: None, (1, 2): "tuple key", None: 0, True: "equal to 1"},  # noqa: F601
     set(),
     {1, 2, 3},
     frozenset({1, "a"}),
@@ -279,7 +285,9 @@ def test_arrays_inside_containers_are_not_copied(all_given_back, kind):
     def dig(value):
         if isinstance(value, np.ndarray):
             return value
-        inner = value.first if isinstance(value, Pair) else next(iter(value.values() if isinstance(value, dict) else reversed(value)))
+        inner = (
+            value.first if isinstance(value, Pair) else next(iter(value.values() if isinstance(value, dict) else reversed(value)))
+        )
         return dig(inner if not isinstance(inner, str) else value[0])
 
     first, second = dig(ray.get(ref)), dig(ray.get(ref))
@@ -541,6 +549,7 @@ def test_what_a_task_puts_and_forgets(all_given_back):
 
 # ---- a full store
 
+
 def test_a_full_store_says_what_fills_it_and_goes_on(cluster):
     cluster(num_workers=2, object_store_memory=64 * MIB)
     refs = [ray.put(np.zeros(8 * MIB // 8)) for _ in range(4)]
@@ -595,6 +604,7 @@ def test_a_budget_no_machine_has():
 
 # ---- get
 
+
 def test_get_waits_and_times_out(all_given_back):
     @ray.remote
     def slow():
@@ -615,7 +625,7 @@ def test_get_of_what_is_no_reference(all_given_back):
     for wrong in (1, None, "ref", (ray.put(1),), {ray.put(1)}):
         with pytest.raises(ValueError, match="Invalid type of object refs"):
             ray.get(wrong)
-    with pytest.raises(TypeError, match="which is not an ray.ObjectRef"):
+    with pytest.raises(TypeError, match=r"which is not an ray\.ObjectRef"):
         ray.get([ray.put(1), 2])
     with pytest.raises(TypeError, match="not allowed"):
         ray.put(ray.put(1))
@@ -652,6 +662,7 @@ def test_an_object_that_holds_ten_thousand_references(all_given_back):
 
 
 # ---- two stores
+
 
 @ray.remote
 def here():
@@ -732,7 +743,7 @@ def test_an_object_is_copied_once_however_many_wait(two_stores):
 
     ref = made_at(1, 4 * MIB)
     found = []
-    threads = [threading.Thread(target=lambda: found.append(int(ray.get(ref)[-1]))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda ref: found.append(int(ray.get(ref)[-1])), args=(ref,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     tasks = [look_slowly.remote(ref, 0.05) for _ in range(8)]
@@ -741,7 +752,7 @@ def test_an_object_is_copied_once_however_many_wait(two_stores):
     assert found == [4 * MIB - 1] * 8
     assert {last for _, last in ray.get(tasks)} == {4 * MIB - 1}
     assert stats()["fetched"] == 1
-    del ref, tasks
+    del ref, tasks, threads
     wait_until(both_empty)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import ray
 from support import members, run_driver
 from wire import DRIVER, STORE, STORE_CLIENT, WORKER, ZYGOTE, Peer, frame, hello, version_of
@@ -79,7 +80,11 @@ def test_shared_memory_has_no_names(session):
     for pid in members().all:
         mapped = Path(f"/proc/{pid}/maps").read_text()
         assert "/dev/shm/" not in mapped
-        held = [os.readlink(f"/proc/{pid}/fd/{entry}") for entry in os.listdir(f"/proc/{pid}/fd") if os.path.lexists(f"/proc/{pid}/fd/{entry}")]
+        held = [
+            os.readlink(f"/proc/{pid}/fd/{entry}")
+            for entry in os.listdir(f"/proc/{pid}/fd")
+            if os.path.lexists(f"/proc/{pid}/fd/{entry}")
+        ]
         assert not [target for target in held if target.startswith("/dev/shm/")]
 
 
@@ -207,7 +212,7 @@ def test_a_place_that_others_prepared_is_refused(tmp_path):
 
 
 def test_only_those_the_scheduler_started_may_be_its_stores_and_zygotes(session):
-    """One of the same user is no enemy, but may be confused: a second store or zygote of a node would take the first one's place."""
+    """One of the same user is no enemy, but may be confused: a second store or zygote of a node would take the first's place."""
     path = session / "scheduler.sock"
     version = version_of(path)
     for role in ((ZYGOTE, 0), (ZYGOTE, 7), (STORE, 0, 1 << 30), (STORE, 9, 1 << 30), (WORKER, 999), (STORE_CLIENT, 1)):

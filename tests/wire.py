@@ -80,7 +80,15 @@ def to_scheduler(me):
         number(9) + other,
         number(10) + maybe(numbers(me, 5)) + several([mine, other]),
         number(11),
-        number(12) + several([number(0) + number(77) + text("fuzzed"), numbers(1, 9, 77, 1) + maybe(None) + several([mine]), numbers(2, 9, 2), numbers(3, 9, 1, 5)]),
+        number(12)
+        + several(
+            [
+                number(0) + number(77) + text("fuzzed"),
+                numbers(1, 9, 77, 1) + maybe(None) + several([mine]),
+                numbers(2, 9, 2),
+                numbers(3, 9, 1, 5),
+            ]
+        ),
         numbers(13, 1),
         *(numbers(14, 9, question) for question in (0, 1, 3, 4)),
         numbers(14, 9, 2) + other,

@@ -200,9 +200,7 @@ class _Metadata:
                 with serialization.collecting() as references:
                     blob = cloudpickle.dumps(self.modified_class)
             except Exception as error:
-                raise serialization.describe_failure(
-                    self.modified_class, f"actor class {self.class_name}", error
-                ) from error
+                raise serialization.describe_failure(self.modified_class, f"actor class {self.class_name}", error) from error
             serialization.warn_if_large(len(blob), self.class_name)
             # An actor may be made, or made again, at any time: what the class has captured stays.
             for reference in references:
@@ -397,9 +395,7 @@ class ActorHandle:
         method = None if description is None else description.methods.get(name)
         if method is None:
             kind = "actor" if description is None else description.class_name
-            raise AttributeError(
-                f"'{kind}' object has no attribute '{name}': an actor's handle offers its class's methods."
-            )
+            raise AttributeError(f"'{kind}' object has no attribute '{name}': an actor's handle offers its class's methods.")
         # Found without coming here next time. It holds the actor, not the handle, so that no cycle keeps the handle.
         method = self.__dict__[name] = ActorMethod(self._claim, description, method)
         return method
@@ -457,8 +453,7 @@ class ActorMethod:
     def __call__(self, *args, **kwargs):
         name = self._method.name
         raise TypeError(
-            f"Actor methods cannot be called directly. Instead of running 'object.{name}()', "
-            f"try 'object.{name}.remote()'."
+            f"Actor methods cannot be called directly. Instead of running 'object.{name}()', try 'object.{name}.remote()'."
         )
 
     def options(self, **changes):

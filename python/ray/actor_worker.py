@@ -284,9 +284,7 @@ def _make_selector(mailbox):
                 ready = super().select(0)
             else:
                 try:
-                    ready = super().select(
-                        _BRIEFLY_S if slept == 2 and (timeout is None or timeout > _BRIEFLY_S) else timeout
-                    )
+                    ready = super().select(_BRIEFLY_S if slept == 2 and (timeout is None or timeout > _BRIEFLY_S) else timeout)
                 finally:
                     mailbox.after_sleep(slept)
             notices.handle_now()

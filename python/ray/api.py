@@ -88,7 +88,7 @@ def _auto_init():
 
 
 def shutdown(_exiting_interpreter=False):
-    """Ends the cluster this process started. References and handles made before are of no use afterwards. May be called at any time."""
+    """Ends the cluster this process started. May be called at any time. References and handles made before are of no more use."""
     cluster.stop()
 
 
@@ -169,7 +169,8 @@ def wait(object_refs, num_returns=1, timeout=None, fetch_local=True):
         timeout (float | None): seconds; 0 only looks; None waits for ever.
 
     Returns:
-        tuple[list[ray.ObjectRef], list[ray.ObjectRef]]: ready ones and the rest, both in the order given. Failed tasks count as ready.
+        tuple[list[ray.ObjectRef], list[ray.ObjectRef]]: ready ones and the rest, both in the order given. Those of failed tasks are
+            ready.
 
     Raises:
         TypeError: not a list of references. ValueError: duplicates, or num_returns or timeout out of range.
@@ -220,8 +221,8 @@ def as_completed(object_refs, timeout=None):
 
 
 def cancel(object_ref, *, force=False, recursive=True):
-    """Stops the task an object comes from. One that has not started never runs; in one that runs KeyboardInterrupt is raised, or its
-    worker is killed (`force`). Getting its results raises TaskCancelledError.
+    """Stops the task an object comes from. One that has not started never runs; in one that runs KeyboardInterrupt is raised, or
+    its worker is killed (`force`). Getting its results raises TaskCancelledError.
 
     Raises:
         TypeError: not a reference.
@@ -229,9 +230,7 @@ def cancel(object_ref, *, force=False, recursive=True):
     >>> ray.cancel(ray.put(1))  # nothing to cancel: nothing happens
     """
     if not isinstance(object_ref, _core.ObjectRef):
-        raise TypeError(
-            f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got {type(object_ref)}."
-        )
+        raise TypeError(f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got {type(object_ref)}.")
     if force and _core.is_actor_call(object_ref):
         raise ValueError("force=True is not supported for calls of actors: it would end the actor. Use ray.kill() for that.")
     _core.cancel(object_ref, force, recursive)

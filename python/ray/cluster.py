@@ -142,8 +142,8 @@ def _store_budget(asked, stores):
     if asked * stores > memory:
         wanted, there = asked * stores / 2**30, memory / 2**30
         raise ValueError(
-            f"object_store_memory is {wanted:.1f} GiB in all, but this machine has {there:.1f} GiB of memory (as far as this process "
-            "may use it). Ask for less."
+            f"object_store_memory is {wanted:.1f} GiB in all, but this machine has {there:.1f} GiB of memory (as far as this "
+            "process may use it). Ask for less."
         )
     return int(asked)
 

@@ -1,7 +1,7 @@
 """`ray microbenchmark`: one line per question, "name per second X +- Y", under the names programs look for.
 
-The environment variable TESTS_TO_RUN, a comma-separated list of names, picks rows. `make bench` compares with other engines and with
-the floors of the machine; this is the quick look.
+The environment variable TESTS_TO_RUN, a comma-separated list of names, picks rows. `make bench` compares with other engines and
+with the floors of the machine; this is the quick look.
 """
 
 import os

@@ -92,9 +92,7 @@ def _ready(key):
 def _print(notice):
     stream = sys.stderr if notice.stderr else sys.stdout
     if notice.dropped_bytes:
-        print(
-            f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr
-        )
+        print(f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr)
     source = (notice.pid, notice.stderr)
     lines = []
     for line in notice.text.removesuffix("\n").split("\n"):

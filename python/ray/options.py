@@ -135,9 +135,7 @@ def check_actor_combination(chosen, is_async):
         raise ValueError("A detached actor can only be found by its name.")
     concurrent = is_async or chosen.get("max_concurrency", 1) > 1
     if chosen.get("allow_out_of_order_execution") is False and concurrent:
-        raise ValueError(
-            "allow_out_of_order_execution=False is not possible for actors that run several calls at a time."
-        )
+        raise ValueError("allow_out_of_order_execution=False is not possible for actors that run several calls at a time.")
 
 
 def check_method_options(given, error_for_unknown):
@@ -229,9 +227,6 @@ def _are_groups(value):
 
 def _are_resources(value):
     return all(
-        isinstance(name, str)
-        and name not in ("CPU", "GPU")
-        and isinstance(amount, (int, float))
-        and _is_quantity(amount)
+        isinstance(name, str) and name not in ("CPU", "GPU") and isinstance(amount, (int, float)) and _is_quantity(amount)
         for name, amount in value.items()
     )

@@ -13,8 +13,9 @@ def make_remote(args, keywords):
         return lambda function: _decorate(function, keywords, args[0], args[1], True)
     if args or not keywords:
         raise AssertionError(
-            "The @ray.remote decorator must be applied either with no arguments and no parentheses, for example '@ray.remote', with "
-            "options as keywords, like '@ray.remote(num_returns=2)', or with two lists of types, like '@ray.remote([int], [str])'."
+            "The @ray.remote decorator must be applied either with no arguments and no parentheses, for example '@ray.remote', "
+            "with options as keywords, like '@ray.remote(num_returns=2)', or with two lists of types, like "
+            "'@ray.remote([int], [str])'."
         )
     typed = bool(keywords.pop("typed", False))
     options.check_known(keywords)
@@ -26,19 +27,20 @@ def _decorate(function, given, arg_types, return_types, typed):
 
     if inspect.iscoroutinefunction(function):
         raise ValueError(
-            "'async def' should not be used for remote tasks. Wrap the async function in asyncio.run, or make it a method of an actor."
+            "'async def' should not be used for remote tasks. Wrap the async function in asyncio.run, or make it a method of an "
+            "actor."
         )
     if inspect.isclass(function):
         if arg_types is not None:
-            raise TypeError("Lists of types are for functions. The methods of a class declare types by annotations: @ray.remote(typed=True).")
+            raise TypeError(
+                "Lists of types are for functions. The methods of a class declare types by annotations: @ray.remote(typed=True)."
+            )
         from ray.actor import ActorClass
 
         return ActorClass(function, options.check_actor_options(given), typed)
     checked = options.check_task_options(given)
     if not inspect.isfunction(function):
-        raise TypeError(
-            f"The @ray.remote decorator must be applied to either a function or a class, got {function!r}."
-        )
+        raise TypeError(f"The @ray.remote decorator must be applied to either a function or a class, got {function!r}.")
     return RemoteFunction(function, checked, arg_types, return_types, typed)
 
 
@@ -125,7 +127,7 @@ class RemoteFunction:
             try:
                 with serialization.collecting() as references:
                     blob = cloudpickle.dumps((self._function, self._signature))
-            except Exception as error:  # noqa: BLE001 - user code runs in __reduce__ and may raise anything
+            except Exception as error:  # user code runs in __reduce__ and may raise anything
                 raise serialization.describe_failure(self._function, f"function {self._function_name}", error) from error
             serialization.warn_if_large(len(blob), self._function_name)
             # A worker may load the function at any time: what its closure has captured stays.
@@ -158,6 +160,7 @@ def _rebuild(function, chosen, arg_types, return_types, typed):
 
 def check_of(signature):
     """The native check of a call's arguments, for a function or a method."""
+
     def bind(args, kwargs):
         args, kwargs = signature.bind(args, kwargs)
         signature.check_arguments(args, kwargs, _declared_type)

@@ -133,9 +133,7 @@ class RuntimeContext:
         if actor is None and _core.running_task() is None:
             raise RuntimeError("is_canceled() can only be asked in a task or an actor's method.")
         if actor is not None and actor._Server.current is not None:
-            raise RuntimeError(
-                "is_canceled() is not for actors with an event loop: asyncio.CancelledError is raised there."
-            )
+            raise RuntimeError("is_canceled() is not for actors with an event loop: asyncio.CancelledError is raised there.")
         call = _call()
         return _core.is_cancelled() if call is None else call.cancelled
 

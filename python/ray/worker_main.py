@@ -1,4 +1,4 @@
-"""What a worker process does: joins the cluster, runs tasks until it ends. The loop itself is native; this module is what it calls."""
+"""What a worker process does: joins the cluster, runs tasks until it ends. The loop is native; this module is what it calls."""
 
 import io
 import os
@@ -18,7 +18,7 @@ def main(session, spawn, environment):
     code = 0
     try:
         os.environ.update(environment)
-        sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
+        sys.stdin = open(os.devnull)  # for the life of the process
         sys.stdout = _Output(1)
         sys.stderr = _Output(2)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the zygote's handler is not ours
@@ -54,7 +54,9 @@ class _Output(io.TextIOWrapper):
     """Standard output or error of a worker: marks whose output it is, a line at a time."""
 
     def __init__(self, descriptor):
-        super().__init__(os.fdopen(descriptor, "wb", closefd=False), encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        super().__init__(
+            os.fdopen(descriptor, "wb", closefd=False), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
         self._marked = None
         self._at_line_start = True
 

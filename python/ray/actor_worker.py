@@ -274,21 +274,19 @@ def _make_selector(mailbox):
         server = None
 
         def select(self, timeout=None):
-            if timeout is not None and timeout <= 0:
-                ready = super().select(0)
-                notices.handle_now()
-                self.server.take()
-                return ready
-            slept = mailbox.before_sleep()
+            slept = 0 if timeout is not None and timeout <= 0 else mailbox.before_sleep()
             if slept == 0:
                 ready = super().select(0)
             else:
+                if slept == 2 and (timeout is None or timeout > _BRIEFLY_S):
+                    timeout = _BRIEFLY_S
                 try:
-                    ready = super().select(_BRIEFLY_S if slept == 2 and (timeout is None or timeout > _BRIEFLY_S) else timeout)
+                    ready = super().select(timeout)
                 finally:
                     mailbox.after_sleep(slept)
             notices.handle_now()
             self.server.take()
+            # The bell has no callback of asyncio's; it may still be ringing from before a turn without sleep.
             return [(key, events) for key, events in ready if key.fd != bell]
 
     selector = Selector()

@@ -262,7 +262,7 @@ impl Scheduler {
             {
                 entry.value = Some(match entry.copies.pop() {
                     Some(copy) => Value::Stored(copy),
-                    None => Failure::Lost { object, reason: format!("its node was lost: {reason}") }.into_value(),
+                    None => Failure::Lost { object, reason: format!("node {node}, where it lay, was lost: {reason}") }.into_value(),
                 });
             }
         }

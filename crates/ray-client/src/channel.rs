@@ -79,7 +79,7 @@ impl Channel {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if length > self.end.max_record() {
             self.push_in_pieces(&parts.concat());
-        } else if !self.backlog.is_empty() || !self.end.try_push(parts) {
+        } else if self.drain_backlog() || !self.end.try_push(parts) {
             self.backlog.push_back(parts.concat());
         }
         self.unrung = true;

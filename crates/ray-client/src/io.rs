@@ -117,6 +117,7 @@ fn patience(shared: &Shared, state: &mut State) -> Duration {
     state.io_has_timer = due.is_some();
     let lazy = (state.lazy_since.is_some() || state.segments.has_lazy()).then_some(LAZY);
     let backlogged = state.submit.values().any(Channel::has_backlog) || state.serving.has_backlog();
+    state.io_retries = backlogged;
     let backlog = backlogged.then_some(BACKLOG_RETRY);
     due.into_iter().chain(lazy).chain(backlog).min().unwrap_or(LONGEST_SLEEP)
 }

@@ -104,11 +104,12 @@ impl Serving {
             || !self.actor_notices.is_empty()
     }
 
-    fn reply(&mut self, to: ClientId, parts: &[&[u8]]) {
-        if let Some(channel) = self.channels.get_mut(&to) {
-            channel.push(parts);
-            channel.ring(false);
-        }
+    /// Sends a record back. True when it waits for room in the ring.
+    fn reply(&mut self, to: ClientId, parts: &[&[u8]]) -> bool {
+        let Some(channel) = self.channels.get_mut(&to) else { return false };
+        channel.push(parts);
+        channel.ring(false);
+        channel.has_backlog()
     }
 }
 
@@ -140,7 +141,9 @@ impl Client {
     /// Sends one record of results (or all) to a task's submitter.
     pub fn send_results(&self, to: ClientId, record: &[u8]) {
         let mut state = self.shared.lock();
-        state.serving.reply(to, &[record]);
+        if state.serving.reply(to, &[record]) {
+            self.shared.retry_soon(&mut state);
+        }
     }
 
     /// The running task has ended, its last results are `record`.
@@ -156,7 +159,9 @@ impl Client {
         for &object in &task.claims {
             state.process.release(object);
         }
-        state.serving.reply(task.from, &[record]);
+        if state.serving.reply(task.from, &[record]) {
+            self.shared.retry_soon(&mut state);
+        }
         self.shared.act(&mut state);
         if state.serving.record.capacity() == 0 {
             state.serving.record = task.body;
@@ -328,7 +333,7 @@ impl Shared {
             for _ in 0..header.returns {
                 record::write_result_value(&mut reply, &failure, false);
             }
-            state.serving.reply(from, &[&reply]);
+            let _ = state.serving.reply(from, &[&reply]);
         }
     }
 
@@ -342,7 +347,7 @@ impl Shared {
         while let Some((from, bytes)) = state.serving.next_record() {
             match record::read(&bytes) {
                 Ok(Record::Task(header, _)) => {
-                    state.serving.reply(from, &[&record::returned(header.seq)]);
+                    let _ = state.serving.reply(from, &[&record::returned(header.seq)]);
                     any = true;
                 }
                 Ok(Record::Cancel { seq, recursive, .. }) => {
@@ -398,7 +403,9 @@ fn give_back(state: &mut State, to: ClientId, waiting: &mut VecDeque<(ClientId, 
     let mut kept = VecDeque::new();
     for (from, bytes) in waiting.drain(..) {
         match record::read(&bytes) {
-            Ok(Record::Task(header, _)) if from == to => state.serving.reply(to, &[&record::returned(header.seq)]),
+            Ok(Record::Task(header, _)) if from == to => {
+                let _ = state.serving.reply(to, &[&record::returned(header.seq)]);
+            }
             _ => kept.push_back((from, bytes)),
         }
     }

@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) stop: bool,
     /// The I/O thread sleeps no longer than the state machine wants.
     pub(crate) io_has_timer: bool,
+    /// The I/O thread tries again soon to send what found no room in a ring.
+    pub(crate) io_retries: bool,
     /// A wait of this process is part of a cycle.
     pub(crate) deadlock: Option<(TaskId, String)>,
     record: Vec<u8>,
@@ -108,6 +110,7 @@ impl State {
             ended: None,
             stop: false,
             io_has_timer: false,
+            io_retries: false,
             deadlock: None,
             record: Vec::new(),
         }
@@ -213,8 +216,13 @@ impl Shared {
             }
         }
         if pushed {
+            let mut waits = false;
             for channel in state.submit.values_mut() {
                 channel.ring(true);
+                waits |= channel.has_backlog();
+            }
+            if waits {
+                self.retry_soon(state);
             }
             // Tasks pushed behind others may have to be recalled: the I/O thread must look at the clock from now on.
             if !state.io_has_timer && state.process.next_timeout().is_some() {
@@ -223,6 +231,14 @@ impl Shared {
             }
         }
         self.flush(state);
+    }
+
+    /// A record found no room in a ring: the I/O thread tries again, and must be told that it has to.
+    #[inline]
+    pub(crate) fn retry_soon(&self, state: &mut State) {
+        if !core::mem::replace(&mut state.io_retries, true) {
+            self.bell.ring_io();
+        }
     }
 
     /// Sends what must go now, and sees to it that the rest goes soon.
@@ -281,8 +297,10 @@ impl Shared {
         let mut broken = Vec::new();
         let mut bytes = core::mem::take(&mut state.record);
         for (&worker, channel) in &mut state.submit {
-            if channel.has_backlog() && !channel.drain_backlog() {
-                any = true;
+            if channel.has_backlog() {
+                any |= !channel.drain_backlog();
+                // The worker may have emptied the ring and gone to sleep.
+                channel.ring(true);
             }
             if !channel.has_input() {
                 continue;

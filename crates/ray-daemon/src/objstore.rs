@@ -13,7 +13,6 @@
 //! Read [`server`] for the loop, [`links`] for connections, [`memory`] for segments.
 
 mod links;
-mod log;
 mod memory;
 mod server;
 

@@ -1,8 +1,8 @@
 //! The loop: events of sockets and time in, actions of the state machine out.
 
 use super::links::{Incoming, Links, Role};
-use super::log::Log;
 use super::memory::{ClientSegment, Memory};
+use crate::log::Log;
 use ray_core::Time;
 use ray_core::objstore::{Action, ConnectionId, Event, ObjectStore};
 use ray_io::{Connection, Interest, Listener, Poller, ReadStatus};

@@ -8,7 +8,8 @@ mod children;
 mod logs;
 mod start;
 
-use children::Children;
+use crate::log::Log;
+use children::{Children, Part};
 use logs::Logs;
 use ray_core::Time;
 use ray_core::scheduler::{Action, Event, Scheduler};
@@ -47,6 +48,17 @@ enum Peer {
     Store(NodeId),
 }
 
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Stranger(_) => f.write_str("a stranger"),
+            Peer::Client(client) => write!(f, "client {client}"),
+            Peer::Zygote(node) => write!(f, "the zygote of node {node}"),
+            Peer::Store(node) => write!(f, "the object store of node {node}"),
+        }
+    }
+}
+
 struct Link {
     connection: Connection,
     peer: Peer,
@@ -70,6 +82,7 @@ struct Daemon {
     carried: Vec<OwnedFd>,
     logs: Logs,
     children: Children,
+    log: Log,
     /// Connections to close after the events of this round.
     doomed: VecDeque<(u64, String)>,
     ending: Option<String>,
@@ -96,6 +109,9 @@ impl Daemon {
         poller.add(prepared.owner.as_fd(), OWNER, Interest::READ)?;
         let core = Scheduler::new(prepared.start.core_config(&prepared.session));
         let children = Children::start(&prepared)?;
+        for (token, handle) in children.watched() {
+            poller.add(handle, token, Interest::READ)?;
+        }
         Ok(Daemon {
             core,
             started: Instant::now(),
@@ -110,6 +126,7 @@ impl Daemon {
             carried: Vec::new(),
             logs: Logs::default(),
             children,
+            log: Log::new(String::from("scheduler"), Instant::now()),
             doomed: VecDeque::new(),
             ending: None,
             _watched: (prepared.terminate, prepared.owner),
@@ -130,6 +147,7 @@ impl Daemon {
                     TERMINATE => self.ending = Some(String::from("it was told to terminate")),
                     // Not the end of its connection alone: a process it forked may hold that open, or it died before it connected.
                     OWNER => self.ending = Some(String::from("the driver that started it ended")),
+                    token if children::is_newcomer(token) => self.newcomer_ended(token),
                     token if logs::is_log(token) => self.read_log(token, false),
                     token => self.connection_event(token, event.readable || event.hangup),
                 }
@@ -243,13 +261,13 @@ impl Daemon {
             }
             Role::Worker { spawn } => self.join(token, Event::WorkerJoined { spawn, pid }),
             Role::Observer => self.join(token, Event::DriverJoined { pid, owner: false }),
-            Role::Zygote { node } if self.children.take_zygote(node, pid) => {
+            Role::Zygote { node } if self.children.take(Part::Zygote, node, pid) => {
                 link.peer = Peer::Zygote(node);
                 self.zygotes.insert(node, token);
                 self.step(Event::ZygoteJoined { node });
                 Ok(())
             }
-            Role::Store { node, capacity_bytes } if self.children.take_store(node, pid) => {
+            Role::Store { node, capacity_bytes } if self.children.take(Part::Store, node, pid) => {
                 link.peer = Peer::Store(node);
                 self.stores.insert(node, token);
                 self.step(Event::StoreJoined { node, capacity_bytes });
@@ -287,6 +305,13 @@ impl Daemon {
                 let (pid, stderr_tail) = self.logs.last_words(spawn);
                 self.step(Event::WorkerExited { spawn, exit: Exit { pid, code, signal, stderr_tail, note: String::new() } });
             }
+        }
+    }
+
+    /// A part of a node ended before it connected: nobody else would notice.
+    fn newcomer_ended(&mut self, token: u64) {
+        if let Some((node, part)) = self.children.ended(token) {
+            self.step(Event::NodeLost { node, reason: format!("{part} ended before it was ready") });
         }
     }
 
@@ -404,7 +429,7 @@ impl Daemon {
         while let Some((token, reason)) = self.doomed.pop_front() {
             let Some(mut link) = self.links.remove(&token) else { continue };
             if !reason.is_empty() {
-                eprintln!("scheduler: closing {:?}: {reason}", link.peer);
+                self.log.line(Instant::now(), &format!("the connection of {} is closed: {reason}", link.peer));
                 let _ = link.connection.flush();
             }
             let _ = self.poller.remove(link.connection.as_fd());
@@ -417,11 +442,11 @@ impl Daemon {
                 }
                 Peer::Zygote(node) => {
                     self.zygotes.remove(&node);
-                    self.step(Event::NodeLost { node, reason: String::from("the process that starts its workers ended") });
+                    self.step(Event::NodeLost { node, reason: format!("{} ended", Part::Zygote) });
                 }
                 Peer::Store(node) => {
                     self.stores.remove(&node);
-                    self.step(Event::NodeLost { node, reason: String::from("its object store (objstore) ended") });
+                    self.step(Event::NodeLost { node, reason: format!("{} ended", Part::Store) });
                 }
             }
         }

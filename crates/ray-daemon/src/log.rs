@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The daemon's voice.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// What each line begins with.
     name: String,
     /// When the current second began.
@@ -14,11 +14,11 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(name: String, now: Instant) -> Self {
+    pub(crate) fn new(name: String, now: Instant) -> Self {
         Log { name, since: now, lines: 0, left_out: 0 }
     }
 
-    pub(super) fn line(&mut self, now: Instant, text: &str) {
+    pub(crate) fn line(&mut self, now: Instant, text: &str) {
         if self.admits(now) {
             let name = &self.name;
             if self.left_out > 0 {

@@ -529,20 +529,22 @@ class ObjectLostError(RayError):
         object_ref_hex (str | None): the object.
         owner_address: the process that created the reference, if known.
         call_site (str): where it was created; known if ``RAY_record_ref_creation_sites=1`` was set.
+        detail (str | None): what happened, where more is known than the class says.
     """
 
     _reason = "all copies of it are gone, because the nodes or stores that held them failed"
     _advice = "Create it again; results of tasks come back by themselves while max_retries allows it."
 
-    def __init__(self, object_ref_hex=None, owner_address=None, call_site=""):
+    def __init__(self, object_ref_hex=None, owner_address=None, call_site="", detail=None):
         self.object_ref_hex = object_ref_hex
         self.owner_address = owner_address
         self.call_site = call_site or ""
+        self.detail = detail
         super().__init__(self._explain())
 
     def _explain(self):
         what = "An object" if not self.object_ref_hex else f"Object {self.object_ref_hex}"
-        text = f"{what} cannot be read: {self._reason}. {self._advice}"
+        text = f"{what} cannot be read: {(self.detail or self._reason).rstrip('.')}. {self._advice}"
         if self.call_site:
             text += f"\nThe reference was created at:\n{self.call_site}"
         return text

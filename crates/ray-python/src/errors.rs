@@ -18,6 +18,16 @@ pub(crate) fn exception(py: Python<'_>, class: &str, text: &str) -> PyErr {
     }
 }
 
+/// The exception of an object that cannot be read any more.
+fn lost(py: Python<'_>, class: &str, object: Option<String>, reason: &str) -> PyErr {
+    let build = || {
+        let details = PyDict::new(py);
+        details.set_item("detail", reason)?;
+        py.import("ray.exceptions")?.getattr(class)?.call((object,), Some(&details))
+    };
+    build().map_or_else(|error| error, PyErr::from_value)
+}
+
 /// The exception an object's failure stands for.
 pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
     let build = || -> PyResult<PyErr> {
@@ -31,13 +41,15 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
                 PyErr::from_value(exceptions.getattr("WorkerCrashedError")?.call((note(&exit),), Some(&details))?)
             }
             Failure::OwnerDied { object, exit } => {
-                exception(py, "OwnerDiedError", &format!("{object}: {} before the object existed. {}", describe(&exit), exit.note))
+                let note = if exit.note.is_empty() { String::new() } else { format!(" ({})", exit.note) };
+                let reason = format!("{} before the object existed{note}", describe(&exit));
+                lost(py, "OwnerDiedError", Some(object.to_string()), &reason)
             }
             Failure::Cancelled { function } => {
                 let text = format!("Task {function} was cancelled.");
                 PyErr::from_value(exceptions.getattr("TaskCancelledError")?.call1((py.None(), text))?)
             }
-            Failure::Lost { object, reason } => exception(py, "ObjectLostError", &format!("{object}: {reason}")),
+            Failure::Lost { object, reason } => lost(py, "ObjectLostError", Some(object.to_string()), &reason),
             Failure::StoreFull { report } => exception(py, "ObjectStoreFullError", &report),
             Failure::Deadlock { cycle } => exception(py, "DeadlockError", &cycle),
             Failure::Unschedulable { reason } => exception(py, "TaskUnschedulableError", &reason),
@@ -105,7 +117,7 @@ pub(crate) fn wait_end(py: Python<'_>, end: WaitEnd, timeout: Option<&str>) -> P
 pub(crate) fn store(py: Python<'_>, error: &StoreError) -> PyErr {
     match error {
         StoreError::Full(report) => exception(py, "ObjectStoreFullError", report),
-        StoreError::Lost(reason) => exception(py, "ObjectLostError", reason),
+        StoreError::Lost(reason) => lost(py, "ObjectLostError", None, reason),
         StoreError::Wait(end) => wait_end(py, end.clone(), None),
     }
 }

@@ -128,8 +128,8 @@ class Peer:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))  # waits where the daemon has not accepted those before
         self.socket.settimeout(5)
-        self.socket.connect(str(path))
 
     def send(self, data):
         """Sends bytes; False when the daemon has closed."""

@@ -76,6 +76,8 @@ def dumps(value, buffer_callback=None):
             note_out_of_band(reference)
         return data
     buffers = None if buffer_callback is None else []
+    if buffers is not None and type(value) in (bytes, bytearray) and len(value) >= _OUT_OF_BAND_BYTES:
+        value = _Bytes(value)
     mark = len(references)
     data = None
     if not _serializers and not (_by_value_modules or (_by_value_modules is None and _writes_modules_by_value())):
@@ -83,8 +85,6 @@ def dumps(value, buffer_callback=None):
             if buffers is None:
                 data = _pickle_dumps(value, PROTOCOL)
             else:
-                if type(value) in (bytes, bytearray) and len(value) >= _OUT_OF_BAND_BYTES:
-                    value = _Bytes(value)
                 data = _pickle_dumps(value, PROTOCOL, buffer_callback=buffers.append)
             if b"__main__" in data:
                 data = None

@@ -175,6 +175,9 @@ impl State {
     pub(crate) fn flush_scheduler(&mut self) -> bool {
         self.urgent = false;
         self.lazy_since = None;
+        if self.is_worker {
+            self.segments.announce_sealed();
+        }
         // An error shows when the connection is read, after what the scheduler still has to say.
         self.scheduler.flush().unwrap_or(true)
     }

@@ -279,6 +279,18 @@ impl Segments {
         }
     }
 
+    /// Before others can hear of what was sealed, the store must: if this process is killed in between, memory in which the store knows
+    /// of no object goes with it. Bytes in the socket outlive us. What does not fit the socket now is sent by the I/O thread.
+    pub(crate) fn announce_sealed(&mut self) {
+        if self.sealed.is_empty() {
+            return;
+        }
+        self.send_gathered();
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.flush(); // an error shows when it is read
+        }
+    }
+
     fn drop_empty(&mut self) {
         let (empty, used): (Vec<Own>, Vec<Own>) = self.own.drain(..).partition(|own| own.space.is_empty());
         self.own = used;

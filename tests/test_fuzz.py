@@ -79,8 +79,10 @@ def make(pause):
 def standing(two_stores):
     """A running cluster; afterwards the same daemons must still be there, hardly larger, and work.
 
-    Who speaks for the user's own processes can free the user's objects, and take a name before its bearer comes: that is no attack, one
-    user is one domain of trust. So every process is connected to its store, and the numbers that damaged messages speak of are used up.
+    Who speaks for the user's own processes can free the user's objects, and take a name before its bearer comes: that
+    is no attack, one
+    user is one domain of trust. So every process is connected to its store, and the numbers that damaged messages speak
+    of are used up.
     """
     ray.get([make.remote(0.1) for _ in range(4)])
     for _ in range(20_000):

@@ -99,8 +99,9 @@ def is_alive(pid):
 
 
 def resident_bytes(pid):
+    """Memory a process holds for itself; object memory is counted by the store."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
 

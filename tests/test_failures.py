@@ -643,7 +643,7 @@ def test_ctrl_c_ends_a_driver_cleanly(where):
         code, _, errors = driver.end()
         print("ended after", time.monotonic() - sent)
         assert code == -signal.SIGINT, errors
-        assert errors.count("Traceback") == 1, errors
+        assert errors.count("Traceback (most recent call last)") == 1, errors
         assert errors.rstrip().endswith("KeyboardInterrupt")
         assert "raio" not in errors
         assert "Exception ignored" not in errors
@@ -661,7 +661,7 @@ def test_ctrl_c_while_it_starts():
             code, _, errors = driver.end()
             assert code == -signal.SIGINT, errors
             assert errors.rstrip().endswith("KeyboardInterrupt"), errors
-            assert errors.count("Traceback") == 1, errors
+            assert errors.count("Traceback (most recent call last)") == 1, errors
             assert "Exception ignored" not in errors
 
 

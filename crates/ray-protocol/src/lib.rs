@@ -22,11 +22,13 @@
 
 extern crate alloc;
 
+pub mod call_options;
 pub mod control;
 pub mod ids;
 pub mod record;
 pub mod value;
 
+pub use call_options::CallOptions;
 pub use ids::{ClientId, FunctionId, NodeId, ObjectId, SegmentId, TaskId};
 pub use value::{Failure, Location, Resources, Value};
 

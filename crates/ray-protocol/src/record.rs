@@ -57,7 +57,7 @@ pub mod flag {
     pub const MORE: u8 = 8;
     /// A call of an actor's method; the function id is the method's.
     pub const ACTOR_CALL: u8 = 16;
-    /// The first argument is a tuple of per-call options.
+    /// The first argument is not for the callable: [`CallOptions`](crate::CallOptions) for the worker.
     pub const OPTIONS: u8 = 32;
     /// Cancel: kill if it runs.
     pub const FORCE: u8 = 64;

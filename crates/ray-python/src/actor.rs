@@ -13,7 +13,7 @@ use ray_client::{Client, Identity};
 use ray_core::process::{ActorCall, TaskSpec};
 use ray_protocol::control::{ActorSpec, AnswerPart, Question};
 use ray_protocol::record::{TaskHeader, flag};
-use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId};
+use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId};
 use std::sync::{Arc, Mutex};
 
 /// What keeps an actor alive from here: the last one that goes gives it up.
@@ -126,8 +126,8 @@ pub(crate) struct Method {
     unordered: bool,
     /// The most calls one process may have under way; negative: any number.
     max_pending: i64,
-    /// The concurrency group to run in, when it is not the method's own.
-    group: Option<String>,
+    /// What a call asks of the actor, encoded; None for nothing.
+    options: Option<Vec<u8>>,
     /// Where the name is known already.
     named_in: Mutex<Option<Identity>>,
 }
@@ -148,7 +148,8 @@ impl Method {
         group: Option<String>,
     ) -> Self {
         let named_in = Mutex::new(None);
-        Method { check, function: FunctionId(id), name, returns, declared, max_retries, unordered, max_pending, group, named_in }
+        let options = CallOptions { group }.encode();
+        Method { check, function: FunctionId(id), name, returns, declared, max_retries, unordered, max_pending, options, named_in }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -200,9 +201,9 @@ impl MethodCaller {
         }
         let mut arguments = Arguments::new(client);
         let mut flags = flag::ACTOR_CALL | call.flags;
-        if let Some(group) = &method.group {
+        if let Some(options) = &method.options {
             flags |= flag::OPTIONS;
-            arguments.add_raw(group.as_bytes());
+            arguments.add_raw(options);
         }
         flags |= arguments.add_call(&call.args, call.kwargs.as_ref())?;
         let task = TaskSpec {

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyList};
 use ray_client::{Client, Incoming, Manner, MaySleep, Work, write_failure};
 use ray_protocol::control::{ActorMessage, ActorNotice};
 use ray_protocol::record::{self, Argument, BodyReader, Record, flag};
-use ray_protocol::{Failure, FunctionId, ObjectId, TaskId, Value};
+use ray_protocol::{CallOptions, Failure, FunctionId, ObjectId, TaskId, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -189,7 +189,7 @@ impl Call {
             id: task.task(),
             function: task.header.function,
             loaded: methods.get(&task.header.function).cloned(),
-            group: group_of(&task),
+            group: options_of(&task).group,
             state: Mutex::new(CallState { task: Some(task), began: Instant::now() }),
         }
     }
@@ -218,14 +218,14 @@ impl Call {
     }
 }
 
-/// The group a call itself names.
-fn group_of(task: &Incoming) -> Option<String> {
+/// What a call asks for itself.
+fn options_of(task: &Incoming) -> CallOptions {
     if task.header.flags & flag::OPTIONS == 0 {
-        return None;
+        return CallOptions::default();
     }
     match BodyReader::new(&task.body, task.header.arguments).next_argument() {
-        Some(Ok(Argument::Inline(bytes))) => String::from_utf8(bytes.to_vec()).ok(),
-        _ => None,
+        Some(Ok(Argument::Inline(bytes))) => CallOptions::decode(bytes),
+        _ => CallOptions::default(),
     }
 }
 

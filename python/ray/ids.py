@@ -77,3 +77,7 @@ class NodeID(BaseID):
 
 class WorkerID(BaseID):
     pass
+
+
+class PlacementGroupID(BaseID):
+    SIZE = 18

@@ -24,6 +24,7 @@ extern crate alloc;
 
 pub mod call_options;
 pub mod control;
+pub mod groups;
 pub mod ids;
 pub mod record;
 pub mod value;

@@ -68,6 +68,8 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
                 PyErr::from_value(exceptions.getattr("ActorUnavailableError")?.call1((reason, actor_id(actor)))?)
             }
             Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
+            Failure::TaskGroupRemoved => PyErr::from_value(exceptions.getattr("TaskPlacementGroupRemoved")?.call0()?),
+            Failure::ActorGroupRemoved => PyErr::from_value(exceptions.getattr("ActorPlacementGroupRemoved")?.call0()?),
         })
     };
     build().unwrap_or_else(|error| error)

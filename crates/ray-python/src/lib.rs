@@ -13,6 +13,7 @@ mod codec;
 mod drawing;
 mod errors;
 mod execute;
+mod groups;
 mod ids;
 mod object_ref;
 mod objects;
@@ -38,6 +39,8 @@ mod _core {
     use super::drawing::draw_graph;
     #[pymodule_export]
     use super::execute::{current_function_name, is_cancelled, run_worker};
+    #[pymodule_export]
+    use super::groups::{await_group, create_group, group_rows, remove_group};
     #[pymodule_export]
     use super::object_ref::{ObjectRef, rebuild_reference};
     #[pymodule_export]

@@ -68,7 +68,9 @@ impl Cause {
             | Failure::StoreFull { .. }
             | Failure::Deadlock { .. }
             | Failure::Unschedulable { .. }
-            | Failure::ActorUnschedulable { .. } => Cause::Unexpected,
+            | Failure::ActorUnschedulable { .. }
+            | Failure::TaskGroupRemoved
+            | Failure::ActorGroupRemoved => Cause::Unexpected,
         }
     }
 }

@@ -45,7 +45,7 @@ class NodeAffinitySchedulingStrategy:
         if isinstance(node_id, NodeID):
             node_id = node_id.hex()
         try:
-            parsed = NodeID.from_hex(node_id)
+            parsed = NodeID(bytes.fromhex(node_id))
         except (TypeError, ValueError) as error:
             raise ValueError(f"Invalid node_id {node_id!r}: {error}. ray.nodes() lists the ids there are.") from None
         if parsed.is_nil():

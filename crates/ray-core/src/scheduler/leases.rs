@@ -8,7 +8,7 @@ use super::workers::{Spawning, Work};
 use super::{Action, Scheduler};
 use crate::Time;
 use ray_protocol::control::FromScheduler;
-use ray_protocol::{ClientId, NodeId, Resources};
+use ray_protocol::{ClientId, Failure, NodeId, Resources};
 use std::time::Duration;
 
 /// How long a lease that was asked back counts as coming. Longer than a holder's tenure (5 ms) and a round trip.
@@ -39,9 +39,14 @@ impl Scheduler {
             }
             (None, 0) => {}
             (None, _) => {
+                if self.group_is_gone(&shape) {
+                    self.send(client, FromScheduler::Unschedulable { shape, failure: Failure::TaskGroupRemoved });
+                    return;
+                }
                 if let Some(reason) = self.never(&shape) {
                     if self.config.fail_unschedulable {
-                        self.send(client, FromScheduler::Unschedulable { shape, reason });
+                        let failure = Failure::Unschedulable { reason };
+                        self.send(client, FromScheduler::Unschedulable { shape, failure });
                         return;
                     }
                     let text = format!("A task waits for ever: {reason}. Ask for less, or start the cluster with more.");
@@ -54,7 +59,7 @@ impl Scheduler {
 
     /// Why no node could ever grant this, or None.
     pub(super) fn never(&self, shape: &Resources) -> Option<String> {
-        if self.nodes.values().any(|node| node.alive && node.total.covers(shape)) {
+        if self.group_is_coming(shape) || self.nodes.values().any(|node| node.alive && node.total.covers(shape)) {
             return None;
         }
         let nodes: Vec<String> =
@@ -97,7 +102,7 @@ impl Scheduler {
 
     /// An idle worker on a node with room for the wish, preferably near its data.
     fn find_worker(&self, wish: &Wish) -> Option<ClientId> {
-        let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].available().covers(&wish.shape);
+        let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].has_room(&wish.shape);
         let idle = self
             .workers
             .iter()
@@ -192,7 +197,7 @@ impl Scheduler {
 
     /// When leases other than those asked for are to be asked for.
     pub(super) fn revoke_deadline(&self) -> Option<Time> {
-        if self.wishes.is_empty() && !self.has_pending_actors() {
+        if self.wishes.is_empty() && !self.has_pending_actors() && !self.has_pending_groups() {
             return None;
         }
         let asked = self.workers.values().filter(|worker| !worker.is_blocked).filter_map(|worker| match &worker.work {

@@ -16,7 +16,7 @@
 //! # Invariants (checked by [`Scheduler::validate`] after each event in tests and in the simulator)
 //!
 //! - S-1 A worker is leased to at most one client.
-//! - S-2 A node's resources in use are the sum of what its unblocked leases and its actors hold.
+//! - S-2 A node's resources in use are the sum of what its unblocked leases, its actors and the bundles of placement groups hold.
 //! - S-3 A shared object is forgotten when no client's holds and no containing object are left, and not before.
 //! - S-4 Nothing refers to a client that is gone.
 //!
@@ -25,6 +25,7 @@
 mod actors;
 mod deadlock;
 mod graph;
+mod groups;
 mod leases;
 mod objects;
 mod workers;
@@ -185,6 +186,9 @@ pub struct Scheduler {
     actor_names: BTreeMap<(String, String), TaskId>,
     /// Actors that wait for room.
     pending_actors: BTreeSet<TaskId>,
+    /// Placement groups by id.
+    groups: BTreeMap<String, groups::Group>,
+    next_group: u64,
     key_values: BTreeMap<Vec<u8>, Vec<u8>>,
     deadlock_check: Option<deadlock::Check>,
     pending_answers: Vec<graph::PendingAnswer>,
@@ -217,6 +221,8 @@ impl Scheduler {
             actors: BTreeMap::new(),
             actor_names: BTreeMap::new(),
             pending_actors: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            next_group: 0,
             key_values: BTreeMap::new(),
             deadlock_check: None,
             pending_answers: Vec::new(),
@@ -254,6 +260,7 @@ impl Scheduler {
             Event::NodeLost { node, reason } => self.node_lost(node, &reason),
             Event::Tick => self.tick(),
         }
+        self.place_pending_groups();
         self.place_pending_actors();
         self.place();
     }
@@ -342,6 +349,7 @@ impl Scheduler {
         self.drop_wishes_and_leases(client);
         self.drop_claims(client, &exit);
         self.drop_actor_claims(client, gone.job.is_some());
+        self.drop_groups_of(client, gone.job.is_some());
         self.graph.client_gone(client);
         self.flush_answers_without(client);
         let shared: Vec<ObjectId> = self.objects_of(client).map(|(object, _)| object).collect();
@@ -402,6 +410,7 @@ impl Scheduler {
                 let rows = self.actor_rows();
                 self.answer(client, request, AnswerPart::Actors(rows));
             }
+            Question::Groups(what) => self.group_asked(client, request, what),
         }
     }
 

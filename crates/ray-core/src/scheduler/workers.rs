@@ -14,7 +14,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) alive: bool,
     pub(super) total: Resources,
-    /// What unblocked leases and actors hold. May exceed `total` for a while: a task whose wait ended goes on at once.
+    /// What unblocked leases, actors and bundles of placement groups hold. May exceed `total` for a while: a task whose wait ended goes on at once.
     pub(super) in_use: Resources,
     /// Workers kept ready, leased ones included.
     pub(super) target: u32,
@@ -112,6 +112,11 @@ impl Node {
         let mut free = self.total.clone();
         free.subtract(&self.in_use);
         free
+    }
+
+    /// Whether that is enough for this.
+    pub(super) fn has_room(&self, shape: &Resources) -> bool {
+        shape.iter().all(|(name, amount)| self.total.amount(name).saturating_sub(self.in_use.amount(name)) >= amount)
     }
 }
 
@@ -343,6 +348,7 @@ impl Scheduler {
         for actor in unborn.into_iter().filter_map(|what| what.actor) {
             self.actor_worker_lost(actor, &Exit { note: format!("node {node} was lost: {reason}"), ..Exit::default() });
         }
+        self.groups_lost_with(node);
         self.objects_lost_with(node, reason);
         if self.nodes.values().all(|node| !node.alive) {
             self.end(&format!("its last node was lost: {reason}"));
@@ -366,7 +372,7 @@ impl Scheduler {
 
     pub(super) fn validate_workers(&self) {
         for node in self.nodes.values() {
-            let mut in_use = Resources::default();
+            let mut in_use = self.bundles_on(node.id);
             for what in node.spawning.values() {
                 in_use.add(&what.holds);
             }

@@ -42,12 +42,12 @@ def assign(numbers):
     """Makes these logical GPUs the ones that may be used here.
 
     Returns:
-        str | None: the value of `CUDA_VISIBLE_DEVICES` for it; None when the variable is to be left alone.
+        str | None: what `CUDA_VISIBLE_DEVICES` is to say now; None when it is not to be set.
     """
     global _assigned
     _assigned = tuple(numbers)
     if os.environ.get("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "") not in ("", "0"):
-        return None
+        return _original
     if not _assigned and os.environ.get("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1") == "0":
-        return None
+        return _original
     return ",".join(str(name) for name in assigned_gpu_ids())

@@ -56,7 +56,9 @@ def construct(actor_id, key, restarts, args, kwargs):
     _details = serialization.loads(details)
     description = handle().__dict__["_description"]
     _class_name = description.class_name
-    from ray import worker_main
+    from ray import task_setting, worker_main
+
+    task_setting.settle_threads(_details["resources"].get("CPU", 0))
 
     worker_main.output_name = _class_name
     cls = pickle.loads(blob)
@@ -130,6 +132,9 @@ def dispatch(call):
 
 
 def _run_on_thread(call):
+    if call.cancelled:
+        call.fail(_cancelled_error(), True)
+        return
     token = current_call.set(call)
     try:
         exit_wanted = call.run()
@@ -246,7 +251,7 @@ class _Server:
         except BaseException as error:  # noqa: BLE001 - whatever the method raised is the outcome
             from asyncio import CancelledError
 
-            call.fail(error, isinstance(error, CancelledError) and call.cancelled)
+            call.fail(error, isinstance(error, CancelledError))
         else:
             call.finish(value)
         finally:

@@ -107,6 +107,13 @@ pub enum Failure {
     TaskGroupRemoved,
     /// The placement group the actor was to live in is no more.
     ActorGroupRemoved,
+    /// The task ran longer than it was allowed to, and was ended.
+    TimedOut {
+        /// The task's name.
+        function: String,
+        /// How long it was allowed to run, in microseconds.
+        limit_us: u64,
+    },
 }
 
 impl Failure {

@@ -73,7 +73,7 @@ fn submit(process: &mut Process, inputs: &[ObjectId]) -> ObjectId {
 }
 
 fn grant(process: &mut Process, worker: ClientId) {
-    process.scheduler_said(at(0), FromScheduler::Grant { worker, node: HERE, shape: Resources::cpus(1) });
+    process.scheduler_said(at(0), FromScheduler::Grant { worker, node: HERE, shape: Resources::cpus(1), devices: vec![] });
 }
 
 fn answer(process: &mut Process, worker: ClientId, seq: u64, value: &Value, has_refs: bool) {

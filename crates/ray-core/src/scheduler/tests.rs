@@ -70,7 +70,7 @@ fn killed() -> Exit {
 }
 
 fn grant(to: ClientId, worker: u32) -> Action {
-    Action::Client(to, FromScheduler::Grant { worker: ClientId(worker), node: NODE, shape: Resources::cpus(1) })
+    Action::Client(to, FromScheduler::Grant { worker: ClientId(worker), node: NODE, shape: Resources::cpus(1), devices: vec![] })
 }
 
 fn revoke(from: ClientId, worker: u32) -> Action {
@@ -350,7 +350,7 @@ fn live_actor(max_restarts: i64) -> Cluster {
 fn an_actor_gets_a_fresh_worker_and_its_callers_hear_where_it_is() {
     let mut cluster = Cluster::new(1);
     assert_eq!(create(&mut cluster, 0, "")[1], spawn(2));
-    let call_up = ActorNotice::Become { actor: ACTOR, creation: Vec::new(), restarts: 0 };
+    let call_up = ActorNotice::Become { actor: ACTOR, creation: Vec::new(), restarts: 0, devices: vec![] };
     assert_eq!(cluster.on(Event::WorkerJoined { spawn: 2, pid: 102 })[1], notice(ClientId(3), call_up));
     let constructed = ToScheduler::Actor(ActorMessage::Constructed { actor: ACTOR, failure: None });
     let alive = ActorNotice::Alive { actor: ACTOR, worker: ClientId(3), restarts: 0 };

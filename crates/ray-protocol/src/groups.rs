@@ -109,6 +109,32 @@ pub fn bundle_names(bundle: &Resources, group: &str, index: usize) -> Resources 
     )
 }
 
+/// What a task asks for in a group where it would ask for this outside of it, in whichever bundle has room.
+pub fn grouped(plain: &Resources, group: &str) -> Resources {
+    if *plain == Resources::default() {
+        return Resources::new([(format!("bundle_group_{group}"), MARKS / 1_000_000)]);
+    }
+    Resources::new(plain.iter().map(|(name, amount)| (format!("{name}_group_{group}"), amount)))
+}
+
+/// What a task in a group would ask for outside of it.
+pub fn plain(grouped: &Resources) -> Resources {
+    let Some(group) = group_of(grouped) else { return grouped.clone() };
+    let suffix = format!("_group_{group}");
+    let names = grouped.iter().filter_map(|(name, amount)| Some((name.strip_suffix(suffix.as_str())?, amount)));
+    // A name with a bundle's number in it repeats what the name without one says.
+    let whole = names.filter(|(name, _)| *name != "bundle" && !name.contains("_group_"));
+    Resources::new(whole.map(|(name, amount)| (String::from(name), amount)))
+}
+
+/// How much of a resource a shape asks for, be it by its plain name or by a group's.
+pub fn amount_of(shape: &Resources, name: &str) -> u64 {
+    match group_of(shape) {
+        None => shape.amount(name),
+        Some(group) => shape.amount(name) + shape.amount(&format!("{name}_group_{group}")),
+    }
+}
+
 /// The group whose resources these are, if they are a group's. Whoever asks for a group's asks for nothing else.
 pub fn group_of(shape: &Resources) -> Option<&str> {
     shape.iter().find_map(|(name, _)| {
@@ -132,6 +158,18 @@ mod tests {
         assert_eq!(names.amount(&format!("CPU_group_3_{ID}")), 2 * RESOURCE_UNIT);
         assert_eq!(names.amount(&format!("bundle_group_3_{ID}")), MARKS);
         assert_eq!(group_of(&names), Some(ID));
+    }
+
+    #[test]
+    fn plain_again() {
+        let asked = Resources::new([(String::from("CPU"), RESOURCE_UNIT), (String::from("x"), 5)]);
+        assert_eq!(plain(&grouped(&asked, ID)), asked);
+        assert_eq!(plain(&asked), asked);
+        assert_eq!(plain(&grouped(&Resources::default(), ID)), Resources::default());
+        assert_eq!(plain(&bundle_names(&asked, ID, 12)), asked);
+        assert_eq!(amount_of(&grouped(&asked, ID), "CPU"), RESOURCE_UNIT);
+        assert_eq!(amount_of(&asked, "CPU"), RESOURCE_UNIT);
+        assert!(bundle_names(&asked, ID, 0).covers(&grouped(&Resources::default(), ID)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod _core {
     #[pymodule_export]
     use super::cluster::{start_cluster, stop_cluster};
     #[pymodule_export]
-    use super::context::{inherit_environment, inherited_environment};
+    use super::context::{current_group, enter_group, inherit_environment, inherited_environment};
     #[pymodule_export]
     use super::drawing::draw_graph;
     #[pymodule_export]

@@ -202,9 +202,7 @@ def get_current_placement_group():
         PlacementGroup | None: None on a driver, and outside of groups.
     """
     _auto_init()
-    from ray.runtime_context import current_placement_group
-
-    found = current_placement_group()
+    found = _core.current_group()
     return None if found is None else PlacementGroup(_id_class().from_hex(found[0]))
 
 

@@ -121,7 +121,8 @@ class RuntimeContext:
         if actor is not None:
             return dict(actor._details["resources"])
         assert _core.running_task() is not None, "This method can only be called in a task or an actor."
-        return {"CPU": 1.0}
+        held = _core.held_resources()
+        return {"CPU": 1.0} if held is None else held
 
     def is_canceled(self):
         """bool: whether the caller of the running task does not want its results any more.

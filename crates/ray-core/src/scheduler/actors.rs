@@ -272,7 +272,7 @@ impl Scheduler {
     /// The placement group an actor belongs to is no more, and so is the actor.
     pub(super) fn actor_loses_group(&mut self, actor: TaskId) {
         let Some(entry) = self.actors.get_mut(&actor) else { return };
-        let reason = String::from("its placement group was removed");
+        let reason = String::from("the actor died because its placement group was removed");
         match entry.state.clone() {
             State::Pending => self.actor_dies(actor, postcard_failure(&Failure::ActorGroupRemoved)),
             State::Starting => {

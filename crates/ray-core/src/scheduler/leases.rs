@@ -4,7 +4,7 @@
 //! lease per wish and round, so that nobody starves; clients whose task is blocked come first, because a slot is free only thanks to
 //! them and their children end the wait. When nothing is free, leases of others are asked back.
 
-use super::workers::{Spawning, Work};
+use super::workers::{Spawning, Work, for_users};
 use super::{Action, Scheduler};
 use crate::Time;
 use ray_protocol::control::FromScheduler;
@@ -62,8 +62,12 @@ impl Scheduler {
         if self.group_is_coming(shape) || self.nodes.values().any(|node| node.alive && node.total.covers(shape)) {
             return None;
         }
-        let nodes: Vec<String> =
-            self.nodes.values().filter(|node| node.alive).map(|node| format!("node {} has {}", node.id, node.total)).collect();
+        let nodes: Vec<String> = self
+            .nodes
+            .values()
+            .filter(|node| node.alive)
+            .map(|node| format!("node {} has {}", node.id, for_users(&node.total)))
+            .collect();
         Some(format!("it asks for {shape}, which no node of this cluster has ({})", nodes.join("; ")))
     }
 

@@ -451,8 +451,8 @@ impl Scheduler {
             .map(|node| NodeRow {
                 node: node.id,
                 alive: node.alive,
-                total: node.total.clone(),
-                available: available(node),
+                total: workers::for_users(&node.total),
+                available: workers::for_users(&available(node)),
                 store_socket: node.store_socket.clone(),
                 store_capacity_bytes: node.store_capacity_bytes,
             })

@@ -4,7 +4,7 @@ use super::devices::{Assigned, Devices};
 use super::{Action, NodeConfig, Scheduler};
 use crate::Time;
 use ray_protocol::control::{SchedulerToStore, ToZygote};
-use ray_protocol::value::Exit;
+use ray_protocol::value::{Exit, RESOURCE_UNIT};
 use ray_protocol::{ClientId, NodeId, Resources};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -98,12 +98,30 @@ impl Dying {
     }
 }
 
+/// What only this node has, for those who are to run there and nowhere else: as much of it as anybody may ask for.
+fn own_name(id: NodeId) -> Resources {
+    Resources::new([(format!("{OWN_NAME}{:056x}", id.0), 1_000_000 * RESOURCE_UNIT)])
+}
+
+/// How the names of such resources begin.
+const OWN_NAME: &str = "node_id:";
+
+/// Resources as users know them.
+pub(super) fn for_users(resources: &Resources) -> Resources {
+    let known = resources.iter().filter(|(name, _)| !name.starts_with(OWN_NAME));
+    Resources::new(known.map(|(name, amount)| (name.to_owned(), amount)))
+}
+
 impl Node {
     pub(super) fn new(id: NodeId, config: &NodeConfig) -> Node {
         Node {
             id,
             alive: true,
-            total: config.resources.clone(),
+            total: {
+                let mut total = config.resources.clone();
+                total.add(&own_name(id));
+                total
+            },
             in_use: Resources::default(),
             devices: Devices::new(&config.resources),
             target: config.workers,

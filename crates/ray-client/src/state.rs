@@ -400,6 +400,7 @@ impl Shared {
             }
             FromScheduler::Deadlock { task, cycle } => state.deadlock = Some((task, cycle)),
             FromScheduler::FlushReports { request } => {
+                state.process.report_running();
                 state.process.flush_reports();
                 self.act(state);
                 let idle = state.process.idle_leases();

@@ -72,23 +72,23 @@ def _objects(ray):
     @ray.remote
     def put_large():
         for _ in range(10):
-            ray.put(bytearray(80 * 1024 * 1024))
+            ray.put(bytearray(8 * 1024 * 1024))
 
     def get():
         value = ray.put(0)
         return lambda: ray.get(value)
 
     def put_gigabytes():
-        large = bytearray(800 * 1024 * 1024)
+        large = bytearray(100 * 1024 * 1024)
         return lambda: ray.put(large)
 
     yield "single client get calls (Plasma Store)", 1, get
     yield "single client put calls (Plasma Store)", 1, lambda: lambda: ray.put(0)
     yield "multi client put calls (Plasma Store)", 1000, lambda: lambda: ray.get([put_many.remote() for _ in range(10)])
-    yield "single client put gigabytes", 800 / 1024, put_gigabytes
+    yield "single client put gigabytes", 100 / 1024, put_gigabytes
     yield (
         "multi client put gigabytes",
-        10 * 10 * 80 / 1024,
+        10 * 10 * 8 / 1024,
         lambda: lambda: ray.get([put_large.remote() for _ in range(10)]),
     )
 

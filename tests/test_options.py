@@ -410,7 +410,8 @@ class TestMaxCalls:
             f = ray.remote(max_calls=1)(lambda: print("said"))
             ray.get([f.remote() for _ in range(10)])
             ray.shutdown()
-            """
+            """,
+            environment={"RAY_DEDUP_LOGS": "0"},
         )
         assert code == 0
         assert out.count("said") == 10

@@ -245,6 +245,12 @@ impl Client {
         self.shared.lock().serving.under_way.get(&task).copied().unwrap_or(false)
     }
 
+    /// Whether nothing runs here.
+    pub fn is_idle(&self) -> bool {
+        let state = self.shared.lock();
+        state.serving.running.is_none() && state.serving.under_way.is_empty()
+    }
+
     /// The task that runs here now.
     pub fn running_task(&self) -> Option<TaskId> {
         self.shared.lock().serving.running

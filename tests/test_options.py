@@ -669,7 +669,12 @@ class TestNames:
 class TestAmounts:
     @pytest.mark.parametrize(
         ("chosen", "missing"),
-        [({"resources": {"chair": 1}}, "chair"), ({"resources": {"seat": 3}}, "seat"), ({"memory": 2**60}, "memory"), ({"num_gpus": 5}, "GPU")],
+        [
+            ({"resources": {"chair": 1}}, "chair"),
+            ({"resources": {"seat": 3}}, "seat"),
+            ({"memory": 2**60}, "memory"),
+            ({"num_gpus": 5}, "GPU"),
+        ],
     )
     def test_what_no_node_has_is_named(self, chosen, missing):
         with pytest.raises(TaskUnschedulableError, match=missing):

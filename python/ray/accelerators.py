@@ -15,8 +15,26 @@ _assigned: tuple = ()
 _original = os.environ.get(VISIBLE)
 
 
+def get_gpu_ids():
+    """The GPUs assigned to the task or actor that runs here; a program itself has none.
+
+    Returns:
+        list[int] | list[str]: their numbers; or their names, where the program was started with `CUDA_VISIBLE_DEVICES`.
+
+    >>> ray.get_gpu_ids()
+    []
+    """
+    from ray import _core
+
+    if not _core.is_connected():
+        from ray.api import _auto_init
+
+        _auto_init()
+    return assigned_gpu_ids()
+
+
 def assigned_gpu_ids():
-    """list[int] | list[str]: the GPUs assigned to the task or actor that runs here; strings where `CUDA_VISIBLE_DEVICES` was set."""
+    """list[int] | list[str]: the GPUs assigned to the task or actor that runs here, as `get_gpu_ids` shows them."""
     names = visible_gpus()
     if names is None:
         return list(_assigned)

@@ -142,6 +142,7 @@ def _run_on_thread(call):
         exit_wanted = call.run()
     finally:
         current_call.reset(token)
+        _core.finish_output()
     if exit_wanted is not None:
         _core.leave_actor(_key, exit_wanted.code in (None, 0))
 
@@ -261,8 +262,10 @@ class _Server:
             share.active -= 1
             if share.waiting and share.active < share.limit:
                 self.begin(share.waiting.popleft(), share)
-            if self.finishing and not self.tasks:
-                self.loop.stop()
+            if not self.tasks:
+                _core.finish_output()
+                if self.finishing:
+                    self.loop.stop()
 
 
 def _cancelled_error():

@@ -68,7 +68,22 @@ class _Output(io.TextIOWrapper):
                 super().write(NAME_MARK.format(name or ""))
                 self._marked = name
             self._at_line_start = text.endswith("\n")
+            if not self._at_line_start:
+                _core.note_unfinished_output()
         return super().write(text)
+
+    def finish_line(self):
+        """Ends a line that was begun, and sends it: nothing runs here that would go on with it. Drivers are shown whole lines."""
+        if not self._at_line_start:
+            self.write("\n")
+        self.flush()
+
+
+def finish_output():
+    """Sends what tasks wrote and did not end with a line. Called when this process has nothing to do."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Output):
+            stream.finish_line()
 
 
 def load_function(blob):

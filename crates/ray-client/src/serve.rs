@@ -180,6 +180,7 @@ impl Client {
     /// Sends one record of results (or all) to a task's submitter.
     pub fn send_results(&self, to: ClientId, record: &[u8]) {
         let mut state = self.shared.lock();
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.reply(to, &[record]) {
             self.shared.retry_soon(&mut state);
@@ -200,6 +201,7 @@ impl Client {
             state.process.release(object);
         }
         state.serving.limits.end(task.task());
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.answered == Some(task.task()) {
             self.shared.act(&mut state);
@@ -243,6 +245,12 @@ impl Client {
     /// Whether one of many calls under way was cancelled.
     pub fn is_call_cancelled(&self, task: TaskId) -> bool {
         self.shared.lock().serving.under_way.get(&task).copied().unwrap_or(false)
+    }
+
+    /// Whether nothing runs here.
+    pub fn is_idle(&self) -> bool {
+        let state = self.shared.lock();
+        state.serving.running.is_none() && state.serving.under_way.is_empty()
     }
 
     /// The task that runs here now.

@@ -3,6 +3,7 @@
 use crate::attempt::{self, Loaded};
 use crate::become_actor::{self, Actor};
 use crate::call_options::wants_retry;
+use crate::output;
 use crate::session::{self, raise_pending, signal_pending};
 use crate::setting;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
@@ -58,7 +59,7 @@ pub(crate) fn run_worker(py: Python<'_>) -> PyResult<()> {
         let work = match worker.client.try_next_task() {
             Some(work) => work,
             None if worker.finishing => return worker.actor.map_or(Ok(()), |actor| actor.drain(py)),
-            None => match py.detach(|| worker.client.next_task(&mut signal_pending)) {
+            None => match wait_for_work(py, &worker.client) {
                 Ok(work) => work,
                 Err(WaitEnd::Interrupted) => {
                     drop(raise_pending()); // a late interrupt of a task that has ended
@@ -93,6 +94,11 @@ pub(crate) fn run_worker(py: Python<'_>) -> PyResult<()> {
             Work::Actor(_) | Work::Cancel(_) => {}
         }
     }
+}
+
+fn wait_for_work(py: Python<'_>, client: &Client) -> Result<Work, WaitEnd> {
+    output::finish_output(py);
+    py.detach(|| client.next_task(&mut signal_pending))
 }
 
 struct Worker {

@@ -19,6 +19,7 @@ mod groups;
 mod ids;
 mod object_ref;
 mod objects;
+mod output;
 mod session;
 mod setting;
 mod zygote;
@@ -50,6 +51,8 @@ mod _core {
     use super::object_ref::{ObjectRef, rebuild_reference};
     #[pymodule_export]
     use super::objects::{cancel, get, is_ready, object_rows, put, wait, watch};
+    #[pymodule_export]
+    use super::output::{finish_output, note_unfinished_output};
     #[pymodule_export]
     use super::session::{
         Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, forget, graph, identity, is_connected,

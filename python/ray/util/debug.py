@@ -4,7 +4,7 @@ import time
 
 _PERIOD_S = 60.0
 
-_said = set()
+_said: set = set()
 _disabled = False
 _periodic = False
 _last_said = 0.0

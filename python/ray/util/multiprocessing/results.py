@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from multiprocessing import TimeoutError
-from multiprocessing.pool import MaybeEncodingError
+from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]  # it is there
 
 import ray
 from ray.exceptions import RayError

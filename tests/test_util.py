@@ -319,3 +319,10 @@ def test_deprecated():
         warnings.simplefilter("error")
         assert quiet() == 1
     assert issubclass(RayDeprecationWarning, DeprecationWarning)
+
+
+def test_what_libraries_import_and_need_not_have():
+    from ray.data import from_pandas_refs
+
+    with pytest.raises(NotImplementedError, match="not part of this engine"):
+        from_pandas_refs([])

@@ -79,7 +79,7 @@ def test_its_processes_hold_no_cpu(pool):
 @pytest.mark.parametrize("count", [0, -1, 3])
 def test_a_size_that_cannot_be(cluster, count):
     cluster(num_workers=2)
-    with pytest.raises(ValueError, match="Processes in the pool|there are only 2 CPUs"):
+    with pytest.raises(ValueError, match=r"Processes in the pool|there are only 2 CPUs"):
         Pool(count)
 
 

@@ -447,7 +447,7 @@ class TestGpus:
 
     def test_parts_share_one(self, tmp_path):
         found = ray.get([gpus_of.options(num_gpus=0.25, num_cpus=0).remote(tmp_path / "n", 4) for _ in range(4)])
-        assert {tuple(ids) for ids, _, _ in found} == {(0,)}
+        assert len({tuple(ids) for ids, _, _ in found}) == 1
 
     def test_each_task_has_a_process_of_its_own_by_default(self):
         assert len({pid for _, _, pid in ray.get([gpus_of.remote() for _ in range(6)])}) == 6

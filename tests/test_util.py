@@ -242,7 +242,7 @@ def test_a_debugger_in_a_worker(two_workers, capfd):
 
 
 @pytest.fixture
-def _debug():
+def debug_module():
     from ray.util import debug
 
     saved = {name: getattr(debug, name) for name in ("_disabled", "_periodic", "_last_said")}
@@ -254,20 +254,20 @@ def _debug():
     debug._said.update(said)
 
 
-def test_log_once(_debug):
+def test_log_once(debug_module):
     assert [ray.util.log_once("test-key") for _ in range(3)] == [True, False, False]
     assert ray.util.log_once("other-test-key")
-    _debug.reset_log_once("test-key")
+    debug_module.reset_log_once("test-key")
     assert ray.util.log_once("test-key")
     ray.util.disable_log_once_globally()
     assert not ray.util.log_once("third-test-key")
 
 
-def test_log_once_a_minute(_debug):
+def test_log_once_a_minute(debug_module):
     ray.util.enable_periodic_logging()
     assert ray.util.log_once("periodic-key")
     assert not ray.util.log_once("periodic-key")
-    _debug._last_said -= 61
+    debug_module._last_said -= 61
     assert not ray.util.log_once("periodic-key")  # this one makes it forget
     assert ray.util.log_once("periodic-key")
 

@@ -1,7 +1,7 @@
 """`ray microbenchmark`: one line per question, "name per second X +- Y", under the names programs look for.
 
 The environment variable TESTS_TO_RUN picks the rows whose names contain it (or, with commas, one of its parts); TESTS_TO_SKIP
-leaves rows out in the same way. `make bench` compares with other engines and with the floors of the machine; this is the quick look.
+leaves rows out in the same way. `make bench` compares with other engines and the floors of the machine; this is the quick look.
 """
 
 import os

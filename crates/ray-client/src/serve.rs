@@ -64,6 +64,8 @@ pub(crate) struct Serving {
     pub(crate) manner: Manner,
     /// Where many run at once: those that do, and whether each was cancelled.
     under_way: HashMap<TaskId, bool>,
+    /// Results that were written and not sent, with the references inside them.
+    contained: Vec<(ObjectId, Box<[ObjectId]>)>,
     /// Time limits of what runs.
     pub(crate) limits: Limits,
     /// Of many calls under way, those whose time is over and that were not told yet.
@@ -126,6 +128,11 @@ impl Serving {
             || !self.actor_notices.is_empty()
     }
 
+    /// Takes what the results of a task contain.
+    fn contents_of(&mut self, task: TaskId) -> Vec<(ObjectId, Box<[ObjectId]>)> {
+        self.contained.extract_if(.., |(result, _)| result.task == task).collect()
+    }
+
     /// Tries to write what found no room before.
     pub(crate) fn drain_backlog(&mut self) {
         for channel in self.channels.values_mut() {
@@ -180,6 +187,9 @@ impl Client {
     /// Sends one record of results (or all) to a task's submitter.
     pub fn send_results(&self, to: ClientId, record: &[u8]) {
         let mut state = self.shared.lock();
+        if let Ok(Record::Result { seq, .. }) = record::read(record) {
+            self.shared.say_contents(&mut state, TaskId { client: to, seq });
+        }
         state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.reply(to, &[record]) {
@@ -201,6 +211,7 @@ impl Client {
             state.process.release(object);
         }
         state.serving.limits.end(task.task());
+        self.shared.say_contents(&mut state, task.task());
         state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.answered == Some(task.task()) {
@@ -216,10 +227,24 @@ impl Client {
         }
     }
 
-    /// A result has references inside: they live as long as it does.
+    /// A result has references inside: they live as long as it does. The scheduler is told when the result is sent, for until then the
+    /// attempt may fail, and another one say it again.
     pub fn result_contains(&self, result: ObjectId, inner: &[ObjectId]) {
         let mut state = self.shared.lock();
-        state.process.result_contains(result, inner);
+        for &object in inner {
+            state.process.retain(object);
+        }
+        state.serving.contained.push((result, inner.into()));
+    }
+
+    /// A task failed after all: what its results were to contain counts for nothing.
+    pub fn forget_contents(&self, task: TaskId) {
+        let mut state = self.shared.lock();
+        for (_, inner) in state.serving.contents_of(task) {
+            for &object in &inner {
+                state.process.release(object);
+            }
+        }
         self.shared.act(&mut state);
     }
 
@@ -297,6 +322,21 @@ pub enum Work {
 }
 
 impl Shared {
+    /// The results of a task are about to be sent: the scheduler hears what is inside them before anybody can read them.
+    #[inline]
+    fn say_contents(&self, state: &mut State, task: TaskId) {
+        if state.serving.contained.is_empty() {
+            return;
+        }
+        for (result, inner) in state.serving.contents_of(task) {
+            state.process.result_contains(result, &inner);
+            for &object in &inner {
+                state.process.release(object);
+            }
+        }
+        self.act(state);
+    }
+
     /// Takes the next piece of work, handling what comes before it.
     fn take_work(&self, state: &mut State) -> Option<Work> {
         if state.serving.exit_asked {

@@ -88,7 +88,7 @@ pub enum ToScheduler {
         /// Nodes that already hold most of the next tasks' arguments; a preference.
         near: Option<NodeId>,
     },
-    /// From a worker: it ends, and is to be given no more work.
+    /// From a worker: it ends, and is to be given no more work. Said again when it has nothing left to wait for.
     Retire {
         /// It still waits for tasks of its own, so what it holds is free from now on; else it is, when the process has ended.
         waits: bool,

@@ -160,6 +160,7 @@ impl Worker {
                 marks |= flag::RETRY;
             }
             let failure = overdue.map_or_else(|| attempt::failure(py, &name, &error, cancelled), |overdue| overdue.into_value());
+            self.client.forget_contents(task.task());
             self.record.clear();
             write_failure(&mut self.record, &task.header, &failure, attempt::micros(began));
         }

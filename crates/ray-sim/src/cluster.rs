@@ -394,6 +394,12 @@ impl Cluster {
         }
     }
 
+    /// A process ends by itself: everything it said has left before.
+    pub(crate) fn leaves(&mut self, proc: ProcId) {
+        self.procs[proc].unsent.clear();
+        self.dies(proc);
+    }
+
     /// A process ends at once: what it wrote to its socket arrives, what it wrote into its rings stays.
     pub(crate) fn dies(&mut self, proc: ProcId) {
         if !core::mem::replace(&mut self.procs[proc].alive, false) {

@@ -43,6 +43,15 @@ impl Cluster {
         }
         if self.procs[proc].frame.is_some() {
             self.step(proc)?;
+        } else if self.procs[proc].retires {
+            if self.core(proc).expects_news() {
+                self.run_soon(proc, 1000 * MICRO);
+            } else {
+                self.tally.count("workers that ended by themselves");
+                self.say(proc, ToScheduler::Retire { waits: false });
+                self.leaves(proc);
+            }
+            return Ok(());
         } else if let Some(task) = self.procs[proc].unstarted.pop_front() {
             self.begin(proc, task)?;
         } else if self.procs[proc].actor.is_some_and(|own| own.finishing) && self.rings_are_empty(proc)? {
@@ -85,10 +94,12 @@ impl Cluster {
         }
         if let Some(own) = self.procs[proc].actor {
             let last = self.actor_calls.entry((own.actor, own.restarts, from)).or_default();
-            if *last >= header.seq {
+            // One that is tried again because of what it raised comes late.
+            let is_late = header.attempt > 0 && self.plan.faults.flaky > 0;
+            if *last >= header.seq && !is_late {
                 return Err(format!("I4: actor {} runs call {} of client {from} after {last}", own.actor, header.seq));
             }
-            *last = header.seq;
+            *last = header.seq.max(*last);
         }
         // What was booked for this process is claimed before anything else: it may be the only claim there is.
         let claims = booked(&header, &body);
@@ -402,6 +413,11 @@ impl Cluster {
         let value = match how {
             Err(Cause::Cancelled) => Failure::Cancelled { function: String::new() }.into_value(),
             Err(cause) => cause.raised().into_value(),
+            Ok(()) if self.rng.per_mille(self.plan.faults.flaky) => {
+                self.frame(proc).retry = true;
+                self.tally.count("attempts that raised");
+                Cause::Planned.raised().into_value()
+            }
             Ok(()) => {
                 let inner: Vec<ObjectId> = returns.iter().filter_map(|&slot| slots[slot]).collect();
                 has_refs = !inner.is_empty();
@@ -422,7 +438,14 @@ impl Cluster {
     fn end_task(&mut self, proc: ProcId) -> Check {
         let mut frame = self.procs[proc].frame.take().expect("a task ends");
         if let (Some(Execution::Task { from, seq }), Some((value, has_refs))) = (frame.task, frame.result.take()) {
-            self.answer(proc, from, seq, &value, has_refs);
+            let mut marks = if frame.retry { flag::RETRY } else { 0 };
+            if self.procs[proc].actor.is_none() && self.rng.per_mille(self.plan.faults.retires) {
+                self.procs[proc].retires = true;
+                let waits = self.core(proc).expects_news();
+                self.say(proc, ToScheduler::Retire { waits });
+                marks |= flag::LAST;
+            }
+            self.answer(proc, from, seq, &value, has_refs, marks);
         }
         self.release_all(proc, frame);
         let mut peers: Vec<ProcId> = self.procs[proc].channels.values().map(|channel| channel.peer).collect();

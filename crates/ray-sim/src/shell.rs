@@ -261,7 +261,7 @@ impl Cluster {
                 self.core(proc).release(object);
             }
             let failure = Failure::Cancelled { function: String::new() }.into_value();
-            self.answer(proc, from, seq, &failure, false);
+            self.answer(proc, from, seq, &failure, false, 0);
             return self.carry_out(proc);
         }
         let running = self.procs[proc].frame.as_mut().filter(
@@ -286,11 +286,12 @@ impl Cluster {
     }
 
     /// Sends the only result of a task.
-    pub(crate) fn answer(&mut self, proc: ProcId, to: ClientId, seq: u64, value: &Value, has_refs: bool) {
+    pub(crate) fn answer(&mut self, proc: ProcId, to: ClientId, seq: u64, value: &Value, has_refs: bool, marks: u8) {
         let mut bytes = Vec::new();
         let run_time_us = self.rng.pick(&[1, 20, 100, 1_000]);
         record::write_result_header(&mut bytes, seq, 0, 1, false, run_time_us);
         record::write_result_value(&mut bytes, value, has_refs);
+        record::mark_result(&mut bytes, marks);
         self.push(proc, to, Lane::Results, bytes);
     }
 

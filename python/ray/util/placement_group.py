@@ -1,8 +1,8 @@
 """Placement groups: resources set aside, all at once, for the tasks and actors that name the group.
 
-A group is a list of bundles. Once every bundle has found a node, the node has the bundle's resources under names of the group's own
-(`CPU_group_<id>`, and `CPU_group_0_<id>` for bundle 0), and a task in the group asks for those instead of the plain ones. Everything
-else, waiting, leases, explanations, works on those names as on any other.
+A group is a list of bundles. Once every bundle has found a node, the node has the bundle's resources under names of the
+group's own (`CPU_group_<id>`, and `CPU_group_0_<id>` for bundle 0), and a task in the group asks for those instead of the
+plain ones. Everything else, waiting, leases, explanations, works on those names as on any other.
 """
 
 from ray import _core
@@ -97,8 +97,8 @@ def placement_group(
 
     Args:
         bundles (list[dict[str, float]]): what is to be set aside; each bundle lies on one node.
-        strategy (str | None): "PACK" (on few nodes if possible; the default), "SPREAD" (on many if possible), "STRICT_PACK" (on one),
-            "STRICT_SPREAD" (each on another).
+        strategy (str | None): "PACK" (on few nodes if possible; the default), "SPREAD" (on many if possible), "STRICT_PACK"
+            (on one), "STRICT_SPREAD" (each on another).
         name (str): for `get_placement_group`.
         lifetime (str | None): "detached": it outlives the program that made it.
 

@@ -493,17 +493,13 @@ fn raised() -> Value {
     Failure::Raised(vec![1]).into_value()
 }
 
-fn nothing_contained(object: ObjectId, worker: ClientId) -> Action {
-    say(ToScheduler::ContainsNothing { object, worker })
-}
-
 #[test]
 fn a_failure_that_is_to_be_tried_again_is_as_long_as_there_are_retries() {
     let mut process = process();
     let result = pushed(&mut process, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
     assert_eq!(process.value(result), ObjectView::Pending);
-    assert_eq!(actions(&mut process), [nothing_contained(result, WORKER), push(WORKER, 1)]);
+    assert_eq!(actions(&mut process), [push(WORKER, 1)]);
     assert_eq!(process.pushable(1).expect("it is there").0.attempt, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
     assert_eq!(failure_of(&process, result), Failure::Raised(vec![1]));
@@ -558,7 +554,7 @@ fn a_last_task_that_failed_is_tried_again_elsewhere() {
     let mut process = process();
     let result = pushed(&mut process, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::LAST | flag::RETRY);
-    assert_eq!(actions(&mut process), [nothing_contained(result, WORKER), want(1)]);
+    assert_eq!(actions(&mut process), [want(1)]);
     grant(&mut process, OTHER);
     assert_eq!(actions(&mut process), [Action::OpenChannel(OTHER), push(OTHER, 1), want(0)]);
 }
@@ -586,7 +582,7 @@ fn a_call_that_is_tried_again_keeps_an_actor_that_nobody_has_a_handle_of() {
     actions(&mut process);
     let seq = result.task.seq;
     answer_marked(&mut process, WORKER, seq, &raised(), flag::RETRY);
-    assert_eq!(actions(&mut process), [nothing_contained(result, WORKER), push(WORKER, seq)]);
+    assert_eq!(actions(&mut process), [push(WORKER, seq)]);
     answer(&mut process, WORKER, seq, &inline("value"), false);
     assert_eq!(process.value(result), ObjectView::Ready(&inline("value")));
     assert_eq!(process.actor(actor), None);

@@ -107,10 +107,10 @@ impl Scheduler {
     /// An idle worker on a node with room for the wish, preferably near its data.
     fn find_worker(&self, wish: &Wish) -> Option<ClientId> {
         let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].has_room(&wish.shape);
-        let idle = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn));
+        // A worker whose threads still submit is no worker for itself: its main thread may have to wait for what it would have to run.
+        let idle = self.workers.iter().filter(|(client, worker)| {
+            matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn) && **client != wish.client
+        });
         let mut best: Option<(bool, ClientId)> = None;
         for (&client, worker) in idle {
             if !fits(worker.node) {
@@ -228,6 +228,14 @@ impl Scheduler {
             self.send(client, FromScheduler::Revoke { worker });
         }
         !leased.is_empty()
+    }
+
+    /// A client that has ended by itself used its leases for nothing any more; one may have come just before.
+    pub(super) fn take_leases_back(&mut self, client: ClientId) {
+        let leased: Vec<ClientId> = self.leases().filter(|(_, to)| *to == client).map(|(worker, _)| worker).collect();
+        for worker in leased {
+            self.lease_returned(client, worker);
+        }
     }
 
     pub(super) fn has_wish(&self, client: ClientId) -> bool {

@@ -53,6 +53,8 @@ pub(super) struct Worker {
     pub(super) is_blocked: bool,
     /// The GPUs its tasks use, also while they wait; they are free when the lease is over or its process has ended.
     pub(super) devices: Assigned,
+    /// It ends by itself, and nothing it submitted is under way.
+    pub(super) is_quiet: bool,
 }
 
 /// What a worker is for just now.
@@ -196,7 +198,10 @@ impl Scheduler {
         let Some((node, what)) = self.take_spawning(spawn) else { return };
         self.nodes.get_mut(&node).expect("nodes are never removed").stillborn = 0;
         let client = self.join(pid, node, None, false);
-        self.workers.insert(client, Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false, devices: what.devices });
+        self.workers.insert(
+            client,
+            Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false, devices: what.devices, is_quiet: false },
+        );
         if let Some(actor) = what.actor {
             self.place_actor(actor, client);
         }
@@ -266,6 +271,9 @@ impl Scheduler {
         exit.pid = self.clients.get(&client).map_or(exit.pid, |known| known.pid);
         self.take_devices_back(client);
         let Some(worker) = self.workers.remove(&client) else { return };
+        if worker.is_quiet {
+            self.take_leases_back(client); // nothing runs there for it
+        }
         self.occupy(worker.node, &worker, false);
         self.bury(client, exit.clone());
         if let Work::Actor { actor, .. } = worker.work {
@@ -297,11 +305,17 @@ impl Scheduler {
     pub(super) fn retires(&mut self, client: ClientId, waits: bool) {
         let Some(worker) = self.workers.get(&client) else { return };
         let node = worker.node;
-        if matches!(worker.work, Work::Idle(_) | Work::Leased { .. }) {
-            self.change_worker(client, |worker| worker.work = Work::Retiring);
-            if waits {
-                self.take_devices_back(client);
+        let begins = matches!(worker.work, Work::Idle(_) | Work::Leased { .. });
+        self.change_worker(client, |worker| {
+            worker.is_quiet = !waits;
+            if begins {
+                worker.work = Work::Retiring;
             }
+        });
+        if waits {
+            self.take_devices_back(client);
+        }
+        if begins {
             self.refill(node);
         }
     }

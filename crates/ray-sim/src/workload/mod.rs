@@ -91,6 +91,8 @@ pub fn plan(seed: u64) -> Plan {
         plan.kills_per_million = rng.pick(&[2_000, 10_000, 50_000]);
         plan.drivers_die = rng.per_mille(400);
     }
+    let flaky = rng.pick(&[0, 0, 50, 300]);
+    let retires = rng.pick(&[0, 0, 50, 500]);
     let mut author = Author { rng: &mut rng, programs: Vec::new(), style };
     let mut actors_end = false;
     let drivers = author.rng.within(1, 4);
@@ -112,6 +114,8 @@ pub fn plan(seed: u64) -> Plan {
     plan.faults = Faults {
         finite_retries: retries.iter().any(|&count| count >= 0),
         cancels: u64::from(may_cancel),
+        flaky,
+        retires,
         actors_end,
         ..Faults::default()
     };

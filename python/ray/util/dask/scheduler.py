@@ -1,4 +1,4 @@
-"""A dask graph as remote functions: a task per node, references as its edges. Values never pass through the program that computes."""
+"""A dask graph as remote functions: a task per node, references as its edges. Values need not pass through the driver."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
 """`Pool`: the methods of `multiprocessing.Pool`, over actors.
 
-Work travels in batches: a batch is a list of arguments, run one after the other by one actor. A batch goes to the actor that has the
-fewest ahead of it, to each in turn where they have as many.
+Work travels in batches: a batch is a list of arguments, run one after the other by one actor. A batch goes to the actor that
+has the fewest ahead of it, to each in turn where they have as many.
 A call that raises does not spoil its batch: the others' results come, and in its place a `PoolTaskError`.
 """
 

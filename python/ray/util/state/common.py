@@ -7,10 +7,8 @@ MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 100
 DEFAULT_RPC_TIMEOUT = 30
 
-
-def detail():
-    """A field that only `detail=True` fills."""
-    return field(default=None, metadata={"detail": True})
+# A field that only `detail=True` fills.
+_DETAIL = {"detail": True}
 
 
 class StateSchema:
@@ -49,12 +47,12 @@ class ActorState(StateSchema):
     node_id: str | None
     pid: int
     ray_namespace: str
-    death_cause: dict | None = detail()
-    num_restarts: int | None = detail()
-    is_detached: bool | None = detail()
-    repr_name: str | None = detail()
-    placement_group_id: str | None = detail()
-    required_resources: dict | None = detail()
+    death_cause: dict | None = field(default=None, metadata=_DETAIL)
+    num_restarts: int | None = field(default=None, metadata=_DETAIL)
+    is_detached: bool | None = field(default=None, metadata=_DETAIL)
+    repr_name: str | None = field(default=None, metadata=_DETAIL)
+    placement_group_id: str | None = field(default=None, metadata=_DETAIL)
+    required_resources: dict | None = field(default=None, metadata=_DETAIL)
 
 
 @dataclass
@@ -72,12 +70,12 @@ class TaskState(StateSchema):
     worker_id: str | None
     worker_pid: int | None
     error_type: str | None
-    error_message: str | None = detail()
-    required_resources: dict | None = detail()
-    placement_group_id: str | None = detail()
-    start_time_ms: int | None = detail()
-    end_time_ms: int | None = detail()
-    creation_time_ms: int | None = detail()
+    error_message: str | None = field(default=None, metadata=_DETAIL)
+    required_resources: dict | None = field(default=None, metadata=_DETAIL)
+    placement_group_id: str | None = field(default=None, metadata=_DETAIL)
+    start_time_ms: int | None = field(default=None, metadata=_DETAIL)
+    end_time_ms: int | None = field(default=None, metadata=_DETAIL)
+    creation_time_ms: int | None = field(default=None, metadata=_DETAIL)
 
 
 @dataclass
@@ -90,8 +88,8 @@ class NodeState(StateSchema):
     node_name: str
     resources_total: dict
     labels: dict
-    start_time_ms: int | None = detail()
-    end_time_ms: int | None = detail()
+    start_time_ms: int | None = field(default=None, metadata=_DETAIL)
+    end_time_ms: int | None = field(default=None, metadata=_DETAIL)
 
 
 @dataclass
@@ -103,9 +101,9 @@ class WorkerState(StateSchema):
     node_id: str
     ip: str
     pid: int
-    exit_detail: str | None = detail()
+    exit_detail: str | None = field(default=None, metadata=_DETAIL)
     #: What it does, in words.
-    activity: str | None = detail()
+    activity: str | None = field(default=None, metadata=_DETAIL)
 
 
 @dataclass
@@ -126,9 +124,9 @@ class PlacementGroupState(StateSchema):
     name: str
     creator_job_id: str
     state: str  # PENDING, CREATED, RESCHEDULING, REMOVED
-    bundles: list | None = detail()
-    is_detached: bool | None = detail()
-    stats: dict | None = detail()
+    bundles: list | None = field(default=None, metadata=_DETAIL)
+    is_detached: bool | None = field(default=None, metadata=_DETAIL)
+    stats: dict | None = field(default=None, metadata=_DETAIL)
 
 
 @dataclass
@@ -148,5 +146,5 @@ class RuntimeEnvState(StateSchema):
     success: bool
     node_id: str
     creation_time_ms: int | None = None
-    ref_cnt: int | None = detail()
-    error: str | None = detail()
+    ref_cnt: int | None = field(default=None, metadata=_DETAIL)
+    error: str | None = field(default=None, metadata=_DETAIL)

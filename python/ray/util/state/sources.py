@@ -107,7 +107,7 @@ def _workers():
 
 
 def _objects():
-    client, _, cluster, job = _core.identity()
+    _, _, cluster, job = _core.identity()
     found = []
     for (owner, number, index), claims, state, size in _core.object_rows():
         task = number.to_bytes(8, "little") + owner.to_bytes(4, "little") + cluster.to_bytes(8, "little")

@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "Caller",
     "Check",
+    "Completion",
     "Mailbox",
     "Method",
     "MethodCaller",

@@ -148,6 +148,7 @@ class Actor:
     @property
     def weak(self) -> bool: ...
     def caller(self, method: Method) -> MethodCaller: ...
+    def explain(self) -> str: ...
     def kill(self, no_restart: bool) -> None: ...
 
 @final
@@ -179,6 +180,7 @@ def create_actor(
     namespace: str,
     detached: bool,
     max_restarts: int,
+    calls_at_once: int,
     placement: Sequence[tuple[str, float]],
     running: Sequence[tuple[str, float]],
     environment: Sequence[tuple[str, str]],

@@ -184,6 +184,7 @@ class _Metadata:
             namespace=namespace,
             detached=chosen.get("lifetime") == "detached",
             max_restarts=chosen.get("max_restarts", 0),
+            calls_at_once=details["max_concurrency"] + sum(details["groups"].values()),
             placement=placement,
             running=running,
             environment=options.environment_of(chosen),

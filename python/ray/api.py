@@ -237,14 +237,27 @@ def cancel(object_ref, *, force=False, recursive=True):
 
 
 def explain(object_ref):
-    """Says in words why an object does not exist yet: which input is missing, who holds the workers.
+    """Says in words why an object does not exist yet, or what an actor does: which input is missing, who holds the workers,
+    what runs and for how long, which calls come before.
+
+    Args:
+        object_ref (ray.ObjectRef | ray.actor.ActorHandle): what is waited for.
 
     Returns:
         str
 
+    Raises:
+        TypeError: neither a reference nor a handle.
+
     >>> "value" in ray.explain(ray.put([1]))
     True
     """
+    if not isinstance(object_ref, _core.ObjectRef):
+        from ray.actor import ActorHandle
+
+        if isinstance(object_ref, ActorHandle):
+            return object_ref._claim.explain()
+        raise TypeError(f"ray.explain() expected a ray.ObjectRef or the handle of an actor, got {type(object_ref)}.")
     if _core.is_ready(object_ref):
         return "The object exists: ray.get returns its value at once."
     return _core.explain(object_ref)

@@ -401,7 +401,8 @@ impl Shared {
             FromScheduler::FlushReports { request } => {
                 state.process.flush_reports();
                 self.act(state);
-                state.tell_scheduler(&ToScheduler::Flushed { request });
+                let running = state.serving.running_tasks();
+                state.tell_scheduler(&ToScheduler::Flushed { request, running });
             }
             FromScheduler::Answer { request, part, more } => {
                 if let Some(answer) = state.answers.get_mut(&request) {

@@ -11,7 +11,6 @@ use ray_protocol::FunctionId;
 use ray_protocol::control::ActorNotice;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// The name of the function that runs, for the prefix of its output.
 static RUNNING_NAME: Mutex<Option<Arc<str>>> = Mutex::new(None);
@@ -84,7 +83,7 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, py: Python<'_>, task: Incoming) -> PyResult<()> {
-        let began = Instant::now();
+        let began = task.began;
         self.record.clear();
         let loaded = self.function(py, task.header.function);
         let outcome = match &loaded {

@@ -120,7 +120,7 @@ impl Cluster {
             FromScheduler::FlushReports { request } => {
                 self.core(proc).flush_reports();
                 self.carry_out(proc)?;
-                self.say(proc, ToScheduler::Flushed { request: *request });
+                self.say(proc, ToScheduler::Flushed { request: *request, running: Vec::new() });
             }
             FromScheduler::Deadlock { task, cycle } => {
                 return Err(format!("task {task} is told of a deadlock that is none: {cycle}"));
@@ -295,24 +295,20 @@ impl Cluster {
     pub(crate) fn wait_over(&mut self, proc: ProcId, wait: Wait) {
         let Some(frame) = self.procs[proc].frame.as_mut().filter(|frame| frame.waits == Some(wait)) else { return };
         frame.waits = None;
+        let task = waiting_task(frame);
         if matches!(wait, Wait::Object(_)) {
-            self.say(proc, ToScheduler::Unblocked);
+            self.say(proc, ToScheduler::Unblocked { task });
         }
         self.run_soon(proc, MICRO);
     }
 
     /// The program of this process waits: its slot is free meanwhile, and others run what was to run behind it.
     pub(crate) fn wait_for(&mut self, proc: ProcId, wait: Wait) {
-        let me = self.core(proc).id();
         let frame = self.procs[proc].frame.as_mut().expect("a program waits");
         frame.waits = Some(wait);
-        let task = match frame.task {
-            Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
-            Some(Execution::Constructor { .. }) | None => None,
-        };
-        debug_assert!(task.is_some() || self.procs[proc].is_driver() || me.0 > 0);
+        let task = waiting_task(frame);
         match wait {
-            Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object] }),
+            Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object], enough: 1 }),
             Wait::Find(_) => {}
         }
         self.give_back(proc, None);
@@ -329,6 +325,14 @@ impl Cluster {
             Value::Inline(_) | Value::Stored(_) => unreachable!("a failure encodes as Failed"),
         });
         self.say(proc, ToScheduler::Actor(ActorMessage::Constructed { actor, failure }));
+    }
+}
+
+/// The task a wait of this frame is said to be of.
+fn waiting_task(frame: &Frame) -> Option<TaskId> {
+    match frame.task {
+        Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
+        Some(Execution::Constructor { .. }) | None => None,
     }
 }
 

@@ -81,6 +81,7 @@ impl Process {
             function: spec.function,
             returns: spec.returns,
             parent: spec.parent,
+            actor,
             inputs: spec.inputs.clone(),
             at_us: self.now.as_micros(),
         });

@@ -52,6 +52,21 @@ impl Scheduler {
         }
     }
 
+    /// Wishes that only workers could meet that will never be started fail.
+    pub(super) fn fail_barren_wishes(&mut self) {
+        let served =
+            |node: NodeId| self.workers.values().any(|worker| worker.node == node && !matches!(worker.work, Work::Actor { .. }));
+        if self.nodes.values().any(|node| node.alive && served(node.id)) {
+            return; // slower than it should be, but it goes on
+        }
+        for wish in core::mem::take(&mut self.wishes) {
+            match self.barren(&wish.shape) {
+                Some(reason) => self.send(wish.client, FromScheduler::Unschedulable { shape: wish.shape, reason }),
+                None => self.wishes.push_back(wish),
+            }
+        }
+    }
+
     /// Why no node could ever grant this, or None.
     pub(super) fn never(&self, shape: &Resources) -> Option<String> {
         if self.nodes.values().any(|node| node.alive && node.total.covers(shape)) {
@@ -71,7 +86,7 @@ impl Scheduler {
         let mut unmet = Vec::new();
         // Blocked clients first, then whoever waits longest; the order among them is kept.
         let (mut blocked, mut others): (Vec<Wish>, Vec<Wish>) =
-            self.wishes.drain(..).partition(|wish| self.clients[&wish.client].blocked.is_some());
+            self.wishes.drain(..).partition(|wish| !self.clients[&wish.client].waits.is_empty());
         blocked.append(&mut others);
         self.wishes.extend(blocked);
         while rounds_left > 0 {
@@ -98,10 +113,10 @@ impl Scheduler {
     /// An idle worker on a node with room for the wish, preferably near its data.
     fn find_worker(&self, wish: &Wish) -> Option<ClientId> {
         let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].available().covers(&wish.shape);
-        let idle = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn));
+        // A worker whose threads still submit is no worker for itself: its main thread may have to wait for what it would have to run.
+        let idle = self.workers.iter().filter(|(client, worker)| {
+            matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn) && **client != wish.client
+        });
         let mut best: Option<(bool, ClientId)> = None;
         for (&client, worker) in idle {
             if !fits(worker.node) {

@@ -19,11 +19,13 @@
 //! - S-2 A node's resources in use are the sum of what its unblocked leases and its actors hold.
 //! - S-3 A shared object is forgotten when no client's holds and no containing object are left, and not before.
 //! - S-4 Nothing refers to a client that is gone.
+//! - S-5 A dead actor without handles is in the line of those to be forgotten, and that line is bounded.
 //!
 //! It must not know: sockets, descriptors, processes, the clock, what is inside a value.
 
 mod actors;
 mod deadlock;
+mod explain;
 mod graph;
 mod leases;
 mod objects;
@@ -42,7 +44,7 @@ use ray_protocol::{ClientId, NodeId, ObjectId, Resources, TaskId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use deadlock::Blocked;
-use graph::Graph;
+use graph::{Asked, Graph};
 use leases::Wish;
 use objects::Shared;
 use workers::{Node, Worker};
@@ -157,7 +159,8 @@ struct Client {
     owner: bool,
     /// Peers with a channel to it.
     channels: BTreeSet<ClientId>,
-    blocked: Option<Blocked>,
+    /// Its waits by task; more than one only where calls run at the same time.
+    waits: BTreeMap<Option<TaskId>, Blocked>,
 }
 
 /// The scheduler's state machine. See the module's documentation and [`crate`] for its contract.
@@ -185,6 +188,8 @@ pub struct Scheduler {
     actor_names: BTreeMap<(String, String), TaskId>,
     /// Actors that wait for room.
     pending_actors: BTreeSet<TaskId>,
+    /// Dead ones without handles, in the order in which they will be forgotten.
+    dead_actors: VecDeque<TaskId>,
     key_values: BTreeMap<Vec<u8>, Vec<u8>>,
     deadlock_check: Option<deadlock::Check>,
     pending_answers: Vec<graph::PendingAnswer>,
@@ -217,6 +222,7 @@ impl Scheduler {
             actors: BTreeMap::new(),
             actor_names: BTreeMap::new(),
             pending_actors: BTreeSet::new(),
+            dead_actors: VecDeque::new(),
             key_values: BTreeMap::new(),
             deadlock_check: None,
             pending_answers: Vec::new(),
@@ -270,10 +276,10 @@ impl Scheduler {
             ToScheduler::Contains { object, inner } => self.object_contains(client, object, inner),
             ToScheduler::ContainsNothing { object, worker } => self.contents_void(client, object, worker),
             ToScheduler::Subscribe { object } => self.subscribe(client, object),
-            ToScheduler::Blocked { task, objects } => self.blocked(client, task, objects),
-            ToScheduler::Unblocked => self.unblocked(client),
+            ToScheduler::Blocked { task, objects, enough } => self.blocked(client, task, objects, enough),
+            ToScheduler::Unblocked { task } => self.unblocked(client, task),
             ToScheduler::Report(events) => self.graph.record(client, events),
-            ToScheduler::Flushed { request } => self.flushed(client, request),
+            ToScheduler::Flushed { request, running } => self.flushed(client, request, &running),
             ToScheduler::Ask { request, question } => self.asked(client, request, question),
             ToScheduler::Shutdown => self.shutdown_asked(client),
             ToScheduler::KillWorker { worker, reason } => self.kill_worker(worker, reason),
@@ -301,7 +307,7 @@ impl Scheduler {
     fn join(&mut self, pid: i32, node: NodeId, job: Option<u32>, owner: bool) -> ClientId {
         let client = ClientId(self.next_client);
         self.next_client += 1;
-        self.clients.insert(client, Client { pid, node, job, owner, channels: BTreeSet::new(), blocked: None });
+        self.clients.insert(client, Client { pid, node, job, owner, channels: BTreeSet::new(), waits: BTreeMap::new() });
         let store_socket = self.nodes[&node].store_socket.clone();
         let welcome = FromScheduler::Welcome { client, node, cluster: self.config.cluster, job: job.unwrap_or(0), store_socket };
         self.send(client, welcome);
@@ -385,14 +391,12 @@ impl Scheduler {
 
     fn asked(&mut self, client: ClientId, request: u64, question: Question) {
         match question {
-            Question::Graph => self.gather_graph(client, request),
+            Question::Graph => self.gather(client, request, Asked::Graph),
+            Question::Explain(object) => self.gather(client, request, Asked::Explain(object)),
+            Question::ExplainActor(actor) => self.gather(client, request, Asked::ExplainActor(actor)),
             Question::Cluster => {
                 let view = self.cluster_view();
                 self.answer(client, request, AnswerPart::Cluster(view));
-            }
-            Question::Explain(object) => {
-                let text = self.explain(object);
-                self.answer(client, request, AnswerPart::Text(text));
             }
             Question::Counters => {
                 let counters = self.counters();
@@ -490,6 +494,7 @@ impl Scheduler {
     pub fn validate(&self) {
         self.validate_workers();
         self.validate_objects();
+        self.validate_actors();
         for (client, state) in &self.clients {
             for peer in &state.channels {
                 assert!(self.clients.contains_key(peer), "S-4: {client} has a channel to {peer}, which is gone");

@@ -183,7 +183,7 @@ fn a_blocked_worker_gives_its_slot_to_its_children() {
     cluster.wants(DRIVER, 1);
     let parent = ClientId(2);
     assert_eq!(cluster.wants(parent, 1), [revoke(DRIVER, 2)]);
-    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![own(parent, 1)] };
+    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![own(parent, 1)], enough: 1 };
     assert_eq!(cluster.says(parent, blocked), [spawn(2)]);
     assert_eq!(cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 })[1], grant(parent, 3));
 }
@@ -193,10 +193,10 @@ fn workers_that_are_too_many_end_after_a_while() {
     let mut cluster = Cluster::new(1);
     cluster.wants(DRIVER, 1);
     cluster.wants(ClientId(2), 1);
-    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![] };
+    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![], enough: 0 };
     cluster.says(ClientId(2), blocked);
     cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
-    cluster.says(ClientId(2), ToScheduler::Unblocked);
+    cluster.says(ClientId(2), ToScheduler::Unblocked { task: Some(TaskId { client: DRIVER, seq: 1 }) });
     cluster.says(ClientId(2), ToScheduler::ReturnLease { worker: ClientId(3) });
     assert_eq!(cluster.later(1_000), []);
     assert_eq!(cluster.later(1_000), [kill(2)]);

@@ -60,7 +60,7 @@ impl Scheduler {
             ActorMessage::Kill { actor, no_restart } => self.kill_actor(actor, no_restart),
             ActorMessage::Exiting { actor } => {
                 if let Some(entry) = self.actors.get_mut(&actor) {
-                    entry.final_reason.get_or_insert_with(|| String::from("it ended itself (exit_actor)"));
+                    entry.final_reason.get_or_insert_with(|| String::from("exit_actor() was called in it"));
                 }
             }
             ActorMessage::Find { request, namespace, name } => {
@@ -201,11 +201,11 @@ impl Scheduler {
             State::Alive(_) if entry.finishing || entry.final_reason.is_some() => {}
             State::Alive(worker) => {
                 entry.finishing = true;
-                entry.final_reason.get_or_insert_with(|| String::from("all handles to it went out of scope"));
+                entry.final_reason.get_or_insert_with(|| String::from("all references to the actor were removed: its last handle went out of scope"));
                 self.send(worker, FromScheduler::Actor(ActorNotice::Finish));
             }
             State::Pending => {
-                let failure = self.death(actor, String::from("all handles to it went out of scope before it started"));
+                let failure = self.death(actor, String::from("all references to the actor were removed before it started: its last handle went out of scope"));
                 self.actor_dies(actor, failure);
             }
             // Decided when it is constructed.
@@ -348,7 +348,7 @@ impl Scheduler {
             entry.watchers.remove(&client);
             let held = entry.handles.remove(&client).is_some();
             if is_driver && actor.client == client && !entry.spec.detached {
-                entry.final_reason.get_or_insert_with(|| String::from("the driver that made it ended"));
+                entry.final_reason.get_or_insert_with(|| String::from("its owner has died: the driver that made it ended"));
                 self.kill_actor(actor, true);
             } else if held && entry.handles.is_empty() && !self.objects.contains_key(&actor.handle()) {
                 // Who still waited for a call would be counted: nothing it could finish is wanted by anybody.

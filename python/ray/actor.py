@@ -120,7 +120,6 @@ class _Metadata:
         self.chosen = chosen
         self.typed = typed
         self._blob = None
-        self._blob_ref = None
 
     # Made when first needed: while a class that refers to itself is being unpickled, it has no methods yet.
     @cached_property
@@ -219,10 +218,7 @@ class _Metadata:
             self._blob = blob
         if len(self._blob) <= _LARGE_CLASS_BYTES:
             return self._blob
-        cluster = _core.identity()[2]
-        if self._blob_ref is None or self._blob_ref[0] != cluster:
-            self._blob_ref = (cluster, _core.put(self._blob))
-        return self._blob_ref[1]
+        return serialization.stored_once(self, self._blob)
 
 
 # Above this a class is stored once instead of travelling with each creation.
@@ -290,7 +286,7 @@ class Description:
 
     @property
     def signatures(self):
-        return {name: method.signature for name, method in self.methods.items()}
+        return {name: list(method.signature.params) for name, method in self.methods.items()}
 
     def with_options(self, chosen):
         """The same for an actor with these options."""
@@ -426,7 +422,7 @@ class ActorHandle:
         if method is None:
             kind = "its class" if description is None else description.class_name
             raise AttributeError(
-                f"'ActorHandle' object has no attribute '{name}': {kind} has no such method, and its other attributes are the actor's own."
+                f"'ActorHandle' object has no attribute '{name}': {kind} has no such method, and a handle offers nothing else."
             )
         # Found without coming here next time. It holds the actor, not the handle, so that no cycle keeps the handle.
         method = self.__dict__[name] = ActorMethod(self._claim, description, method)

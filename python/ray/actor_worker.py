@@ -43,6 +43,18 @@ def exit_actor():
     raise ActorExit(0)
 
 
+def say_goodbye():
+    """Calls the instance's `__ray_shutdown__`, if it has one: the process ends, and not because it was killed."""
+    goodbye = getattr(type(_instance), "__ray_shutdown__", None)
+    if goodbye is not None:
+        try:
+            goodbye(_instance)
+        except Exception:  # noqa: BLE001 - it ends all the same
+            import traceback
+
+            traceback.print_exc()
+
+
 def construct(actor_id, key, restarts, args, kwargs):
     """Makes the instance. `args` are the pickled class, the pickled details, then the constructor's.
 

@@ -137,10 +137,10 @@ impl Cluster {
             FromScheduler::Actor(ActorNotice::Found { request, actor }) => {
                 let frame = self.procs[proc].frame.as_mut();
                 if let Some(frame) = frame.filter(|frame| frame.waits == Some(Wait::Find(*request))) {
-                    frame.actors.push(actor.as_ref().map(|(actor, _)| *actor));
+                    frame.actors.push(actor.as_ref().map(|(actor, _)| (*actor, true)));
                     frame.at += 1;
                     if let Some((actor, _)) = actor {
-                        self.core(proc).retain_actor(*actor, "Actor", false);
+                        self.core(proc).retain_actor(*actor, "Actor", true);
                     }
                     self.wait_over(proc, Wait::Find(*request));
                 }
@@ -160,6 +160,12 @@ impl Cluster {
         let rivals = |other: &&Proc| other.alive && other.actor.is_some_and(|own| own.actor == actor);
         if self.procs.iter().any(|other| rivals(&other)) {
             return Err(format!("I4: two processes are actor {actor} at one time"));
+        }
+        let lives = self.lives.entry(actor).or_default();
+        *lives += 1;
+        let most = self.restarts.get(&actor).copied().unwrap_or(0);
+        if restarts + 1 < *lives || (most >= 0 && i64::from(restarts) > most) {
+            return Err(format!("I4: actor {actor} begins life {lives}, told of {restarts} restarts, of which it may have {most}"));
         }
         self.procs[proc].actor = Some(ActorSelf { actor, restarts, finishing: false, constructed: false });
         let plan = crate::executor::Constructor::decode(creation);

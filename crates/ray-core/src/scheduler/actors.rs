@@ -201,11 +201,16 @@ impl Scheduler {
             State::Alive(_) if entry.finishing || entry.final_reason.is_some() => {}
             State::Alive(worker) => {
                 entry.finishing = true;
-                entry.final_reason.get_or_insert_with(|| String::from("all references to the actor were removed: its last handle went out of scope"));
+                entry.final_reason.get_or_insert_with(|| {
+                    String::from("all references to the actor were removed: its last handle went out of scope")
+                });
                 self.send(worker, FromScheduler::Actor(ActorNotice::Finish));
             }
             State::Pending => {
-                let failure = self.death(actor, String::from("all references to the actor were removed before it started: its last handle went out of scope"));
+                let failure = self.death(
+                    actor,
+                    String::from("all references to the actor were removed before it started: its last handle went out of scope"),
+                );
                 self.actor_dies(actor, failure);
             }
             // Decided when it is constructed.

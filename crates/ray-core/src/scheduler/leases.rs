@@ -48,12 +48,16 @@ impl Scheduler {
                     self.send(client, FromScheduler::Warning { text });
                 }
                 self.wishes.push_back(Wish { client, shape, count, near, since: self.now });
+                self.fail_barren_wishes();
             }
         }
     }
 
     /// Wishes that only workers could meet that will never be started fail.
     pub(super) fn fail_barren_wishes(&mut self) {
+        if self.nodes.values().all(|node| node.gave_up().is_none()) {
+            return;
+        }
         let served =
             |node: NodeId| self.workers.values().any(|worker| worker.node == node && !matches!(worker.work, Work::Actor { .. }));
         if self.nodes.values().any(|node| node.alive && served(node.id)) {

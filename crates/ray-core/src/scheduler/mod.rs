@@ -181,6 +181,8 @@ pub struct Scheduler {
     kill_reasons: BTreeMap<u64, String>,
     wishes: VecDeque<Wish>,
     objects: BTreeMap<ObjectId, Shared>,
+    /// Counts of holds to be put right.
+    debts: Option<objects::Debts>,
     /// How clients that are gone ended, for those who ask for their objects. Bounded, oldest first out.
     graves: VecDeque<(ClientId, Exit)>,
     graph: Graph,
@@ -217,6 +219,7 @@ impl Scheduler {
             kill_reasons: BTreeMap::new(),
             wishes: VecDeque::new(),
             objects: BTreeMap::new(),
+            debts: None,
             graves: VecDeque::new(),
             graph: Graph::default(),
             actors: BTreeMap::new(),
@@ -241,7 +244,7 @@ impl Scheduler {
         let idle = self.surplus_deadline();
         let check = self.deadlock_check.as_ref().map(deadlock::Check::due);
         let answers = self.pending_answers.iter().map(|answer| answer.deadline);
-        dying.chain(idle).chain(check).chain(answers).chain(self.revoke_deadline()).min()
+        dying.chain(idle).chain(check).chain(answers).chain(self.debts_due()).chain(self.revoke_deadline()).min()
     }
 
     /// Takes one event.
@@ -347,6 +350,7 @@ impl Scheduler {
         }
         self.drop_wishes_and_leases(client);
         self.drop_claims(client, &exit);
+        self.expect_debts();
         self.drop_actor_claims(client, gone.job.is_some());
         self.graph.client_gone(client);
         self.flush_answers_without(client);
@@ -387,6 +391,7 @@ impl Scheduler {
         self.retire_surplus();
         self.continue_deadlock_check();
         self.answer_overdue();
+        self.settle_debts();
     }
 
     fn asked(&mut self, client: ClientId, request: u64, question: Question) {

@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// Why no worker will ever be started here again, if that is so.
-    fn gave_up(&self) -> Option<String> {
+    pub(super) fn gave_up(&self) -> Option<String> {
         (self.stillborn >= MAX_STILLBORN).then(|| {
             format!(
                 "no worker can be started on node {}: {MAX_STILLBORN} in a row ended before they connected; the last {}",
@@ -234,7 +234,6 @@ impl Scheduler {
             for client in self.clients.iter().filter(|(_, client)| client.job.is_some()).map(|(id, _)| *id).collect::<Vec<_>>() {
                 self.send(client, ray_protocol::control::FromScheduler::Warning { text: text.clone() });
             }
-            self.fail_barren_wishes();
         }
         match what.actor {
             Some(actor) => self.actor_worker_lost(actor, exit),
@@ -302,6 +301,7 @@ impl Scheduler {
         for _ in 0..missing {
             self.spawn(node, Spawning::default(), Vec::new());
         }
+        self.fail_barren_wishes();
     }
 
     /// When the next surplus worker is to end.

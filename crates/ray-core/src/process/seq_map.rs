@@ -164,7 +164,7 @@ mod tests {
             let pick = random >> 33;
             let draining = step / 20_000 % 2 == 1;
             if pick % 10 < if draining { 2 } else { 7 } {
-                next += 1 + u64::from(pick % 50 == 0) * (pick % 1000);
+                next += 1 + u64::from(pick.is_multiple_of(50)) * (pick % 1000);
                 map.insert(next, step);
                 model.insert(next, step);
             } else if pick % 100 == 99 {
@@ -172,7 +172,7 @@ mod tests {
                 map.insert(old, step);
                 model.insert(old, step);
             } else {
-                let from = if pick % 3 == 0 { pick % (next + 1) } else { 0 };
+                let from = if pick.is_multiple_of(3) { pick % (next + 1) } else { 0 };
                 let seq = model.range(from..).next().map_or(from, |(&seq, _)| seq);
                 assert_eq!(map.remove(&seq), model.remove(&seq));
                 assert_eq!(map.get(&seq), None);

@@ -68,7 +68,7 @@ fn scheduler(count: u64) {
     for first in (1..=count).step_by(BATCH as usize) {
         let news = (first..first + BATCH).flat_map(|seq| {
             let submitted =
-                GraphEvent::Submitted { seq, function: FunctionId(7), returns: 1, parent: None, inputs: Vec::new(), at_us: seq };
+                GraphEvent::Submitted { seq, function: FunctionId(7), returns: 1, parent: None, actor: None, inputs: Vec::new(), at_us: seq };
             [submitted, GraphEvent::Finished { seq, ok: true, run_time_us: 1 }]
         });
         scheduler.handle(Time::default(), Event::Client(DRIVER, ToScheduler::Report(news.collect())));

@@ -97,9 +97,11 @@ def test_a_thread_ends_the_actor(how):
     leaves = Leaves.remote()
     pid = ray.get(leaves.pid.remote())
     stays = leaves.stay.remote()
-    for ref in (getattr(leaves, how).remote(), stays, leaves.pid.remote()):
+    for ref in (getattr(leaves, how).remote(), stays):
         with pytest.raises(ActorDiedError):
             ray.get(ref)
+    with pytest.raises(ActorDiedError):
+        ray.get(leaves.pid.remote())
     wait_for_end(pid)
 
 

@@ -196,7 +196,7 @@ class _Metadata:
             calls_at_once=details["max_concurrency"] + sum(details["groups"].values()),
             placement=placement,
             running=running,
-            environment=options.environment_of(chosen),
+            environment=[*_core.inherited_environment(), *options.environment_of(chosen)],
             handle=details["handle"],
         )
         return ActorHandle(claim, description)
@@ -314,7 +314,8 @@ class Description:
     def native(self, method, changes=None):
         """The method as the native side wants it."""
         changes = changes or {}
-        key = (*sorted((name, repr(value)) for name, value in changes.items()), *sorted(self.chosen.items()))
+        said = ((name, tuple(value) if isinstance(value, list) else value) for name, value in changes.items())
+        key = (*sorted(said, key=lambda pair: pair[0]), *sorted(self.chosen.items()))
         native = method._natives.get(key)
         if native is None:
             chosen = {**method.chosen, **changes}
@@ -339,7 +340,7 @@ class Description:
             max_retries=chosen.get("max_task_retries", self.chosen.get("max_task_retries", 0)),
             unordered=self.chosen.get("unordered", False),
             max_pending=self.chosen.get("max_pending_calls", -1),
-            group=changes.get("concurrency_group"),
+            call_options=options.method_call_options(chosen, changes.get("concurrency_group")),
         )
 
 
@@ -527,6 +528,8 @@ def method(*args, **chosen):
         num_returns (int): how many references a call returns.
         concurrency_group (str): the group of threads, or the share of the event loop, that runs it.
         max_task_retries (int): how often a call is tried again when the actor's process ends and the actor comes back.
+        retry_exceptions (bool | list[type]): try again after these exceptions too, True: after any.
+        timeout (float): seconds a call may run.
 
     >>> @ray.remote
     ... class Pair:

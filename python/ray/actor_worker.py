@@ -69,7 +69,9 @@ def construct(actor_id, key, restarts, args, kwargs):
     _details = serialization.loads(details)
     description = handle().__dict__["_description"]
     _class_name = description.class_name
-    from ray import worker_main
+    from ray import task_setting, worker_main
+
+    task_setting.settle_threads(_details["resources"].get("CPU", 0))
 
     worker_main.output_name = _class_name
     cls = pickle.loads(blob)
@@ -143,11 +145,15 @@ def dispatch(call):
 
 
 def _run_on_thread(call):
+    if call.cancelled:
+        call.fail(_cancelled_error(), True)
+        return
     token = current_call.set(call)
     try:
         exit_wanted = call.run()
     finally:
         current_call.reset(token)
+        _core.finish_output()
     if exit_wanted is not None:
         _core.leave_actor(_key, exit_wanted.code in (None, 0))
 
@@ -277,7 +283,7 @@ class _Server:
         except BaseException as error:  # noqa: BLE001 - whatever the method raised is the outcome
             from asyncio import CancelledError
 
-            call.fail(error, isinstance(error, CancelledError) and call.cancelled)
+            call.fail(error, isinstance(error, CancelledError))
         else:
             call.finish(value)
         finally:
@@ -285,8 +291,10 @@ class _Server:
             share.active -= 1
             if share.waiting and share.active < share.limit:
                 self.begin(share.waiting.popleft(), share)
-            if self.finishing and not self.tasks:
-                self.loop.stop()
+            if not self.tasks:
+                _core.finish_output()
+                if self.finishing:
+                    self.loop.stop()
 
 
 def _cancelled_error():

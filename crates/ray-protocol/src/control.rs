@@ -87,6 +87,11 @@ pub enum ToScheduler {
         /// Nodes that already hold most of the next tasks' arguments; a preference.
         near: Option<NodeId>,
     },
+    /// From a worker: it ends, and is to be given no more work.
+    Retire {
+        /// It still waits for tasks of its own, so what it holds is free from now on; else it is, when the process has ended.
+        waits: bool,
+    },
     /// The client is done with a worker.
     ReturnLease {
         /// Which worker.
@@ -166,6 +171,8 @@ pub enum ToScheduler {
         request: u64,
         /// What the sender executes just now.
         running: Vec<RunningTask>,
+        /// Workers leased to the client that have nothing to do.
+        idle: Vec<ClientId>,
     },
     /// A question, answered by [`FromScheduler::Answer`].
     Ask {
@@ -296,6 +303,8 @@ pub enum FromScheduler {
         node: NodeId,
         /// For which wish.
         shape: Resources,
+        /// The GPUs its tasks may use, when the shape has some.
+        devices: Vec<u32>,
     },
     /// Others wait: give this worker back when what runs there has ended.
     Revoke {
@@ -614,6 +623,8 @@ pub enum ActorNotice {
         creation: Vec<u8>,
         /// 0 at first.
         restarts: u32,
+        /// The GPUs it may use.
+        devices: Vec<u32>,
     },
     /// It runs there.
     Alive {

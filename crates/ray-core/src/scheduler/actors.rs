@@ -138,7 +138,7 @@ impl Scheduler {
             self.actor_dies(actor, failure);
             return;
         }
-        let fits = |node: &&workers::Node| node.may_fork() && node.available().covers(&entry.spec.placement);
+        let fits = |node: &&workers::Node| node.may_fork() && node.has_room(&entry.spec.placement);
         let Some(node) = self.nodes.values().find(fits).map(|node| node.id) else {
             let shape = entry.spec.placement.clone();
             self.revoke_for(ClientId(0), &shape, 1);
@@ -146,7 +146,7 @@ impl Scheduler {
         };
         let (holds, environment) = (entry.spec.running.clone(), entry.spec.environment.clone());
         self.actors.get_mut(&actor).expect("just seen").state = State::Starting;
-        self.spawn(node, Spawning { actor: Some(actor), holds }, environment);
+        self.spawn(node, Spawning { actor: Some(actor), holds, ..Spawning::default() }, environment);
     }
 
     /// The worker forked for an actor is here.
@@ -157,8 +157,9 @@ impl Scheduler {
         };
         entry.state = State::Constructing(worker);
         let (holds, creation, restarts) = (entry.spec.running.clone(), entry.spec.creation.clone(), entry.restarts);
+        let devices = self.workers[&worker].devices.ids.clone();
         self.change_worker(worker, |state| state.work = Work::Actor { actor, holds });
-        self.send(worker, FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts }));
+        self.send(worker, FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts, devices }));
     }
 
     fn actor_constructed(&mut self, client: ClientId, actor: TaskId, failure: Option<Vec<u8>>) {

@@ -137,7 +137,8 @@ impl Scheduler {
                 amounts(&free).join(", ")
             ));
             for (client, worker) in self.workers.iter().filter(|(_, worker)| worker.node == node.id) {
-                if let Some(held) = worker.held().filter(|held| missing.iter().any(|name| held.amount(name) > 0)) {
+                let held = worker.held();
+                if missing.iter().any(|name| held.amount(name) > 0) {
                     lines.push(format!(
                         "  worker {client} (pid {}) holds {held}: it {}",
                         self.pid_of(*client),

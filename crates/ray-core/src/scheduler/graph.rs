@@ -39,10 +39,12 @@ struct Node {
     state: TaskState,
 }
 
-/// A question that needs everybody's reports.
+/// A question that needs everybody's news.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked {
     Graph,
+    /// The cluster: who keeps leases without using them.
+    Cluster,
     Explain(ObjectId),
     ExplainActor(TaskId),
 }
@@ -53,6 +55,8 @@ pub(super) struct PendingAnswer {
     client: ClientId,
     request: u64,
     asked: Asked,
+    /// Workers leased to those who have reported that have nothing to do.
+    idle: BTreeSet<ClientId>,
     flush: u64,
     awaited: BTreeSet<ClientId>,
     running: Running,
@@ -246,10 +250,11 @@ impl Scheduler {
             self.send(other, FromScheduler::FlushReports { request: flush });
         }
         let deadline = self.now.plus(REPORT_WAIT);
-        self.pending_answers.push(PendingAnswer { client, request, asked, flush, awaited, running: Running::new(), deadline });
+        let (running, idle) = (Running::new(), BTreeSet::new());
+        self.pending_answers.push(PendingAnswer { client, request, asked, idle, flush, awaited, running, deadline });
     }
 
-    pub(super) fn flushed(&mut self, client: ClientId, request: u64, running: &[RunningTask]) {
+    pub(super) fn flushed(&mut self, client: ClientId, request: u64, running: &[RunningTask], idle: &[ClientId]) {
         if self.deadlock_flushed(client, request) {
             return;
         }
@@ -257,6 +262,7 @@ impl Scheduler {
             let answer = &mut self.pending_answers[at];
             answer.awaited.remove(&client);
             answer.running.extend(running.iter().map(|task| (task.task, (client, Duration::from_micros(task.for_us)))));
+            answer.idle.extend(idle);
             self.answer_if_complete(at);
         }
     }
@@ -286,9 +292,10 @@ impl Scheduler {
         if !self.pending_answers[at].awaited.is_empty() {
             return;
         }
-        let PendingAnswer { client, request, asked, running, .. } = self.pending_answers.remove(at);
+        let PendingAnswer { client, request, asked, running, idle, .. } = self.pending_answers.remove(at);
         let pieces = match asked {
             Asked::Graph => self.graph.pieces(&running),
+            Asked::Cluster => vec![AnswerPart::Cluster(self.cluster_view(&idle))],
             Asked::Explain(object) => vec![AnswerPart::Text(self.explain_object(object, &running))],
             Asked::ExplainActor(actor) => vec![AnswerPart::Text(self.explain_actor(actor, &running))],
         };

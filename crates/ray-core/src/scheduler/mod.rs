@@ -25,6 +25,7 @@
 
 mod actors;
 mod deadlock;
+mod devices;
 mod explain;
 mod graph;
 mod leases;
@@ -270,6 +271,7 @@ impl Scheduler {
     fn client_said(&mut self, client: ClientId, message: ToScheduler) {
         match message {
             ToScheduler::WantLeases { shape, count, near } => self.wish(client, shape, count, near),
+            ToScheduler::Retire { waits } => self.retires(client, waits),
             ToScheduler::ReturnLease { worker } => self.lease_returned(client, worker),
             ToScheduler::OpenChannel { to } => self.channel(client, to, FromScheduler::ChannelOpened { from: client }),
             ToScheduler::AcceptChannel { to } => self.channel(client, to, FromScheduler::ChannelAccepted { from: client }),
@@ -282,7 +284,7 @@ impl Scheduler {
             ToScheduler::Blocked { task, objects, enough } => self.blocked(client, task, objects, enough),
             ToScheduler::Unblocked { task } => self.unblocked(client, task),
             ToScheduler::Report(events) => self.graph.record(client, events),
-            ToScheduler::Flushed { request, running } => self.flushed(client, request, &running),
+            ToScheduler::Flushed { request, running, idle } => self.flushed(client, request, &running, &idle),
             ToScheduler::Ask { request, question } => self.asked(client, request, question),
             ToScheduler::Shutdown => self.shutdown_asked(client),
             ToScheduler::KillWorker { worker, reason } => self.kill_worker(worker, reason),
@@ -397,12 +399,9 @@ impl Scheduler {
     fn asked(&mut self, client: ClientId, request: u64, question: Question) {
         match question {
             Question::Graph => self.gather(client, request, Asked::Graph),
+            Question::Cluster => self.gather(client, request, Asked::Cluster),
             Question::Explain(object) => self.gather(client, request, Asked::Explain(object)),
             Question::ExplainActor(actor) => self.gather(client, request, Asked::ExplainActor(actor)),
-            Question::Cluster => {
-                let view = self.cluster_view();
-                self.answer(client, request, AnswerPart::Cluster(view));
-            }
             Question::Counters => {
                 let counters = self.counters();
                 self.answer(client, request, AnswerPart::Counters(counters));
@@ -433,7 +432,19 @@ impl Scheduler {
         counters
     }
 
-    fn cluster_view(&self) -> ClusterView {
+    /// `idle` are leased workers that have nothing to do: what their tasks would hold is free for everybody who asks for it.
+    fn cluster_view(&self, idle: &BTreeSet<ClientId>) -> ClusterView {
+        let available = |node: &Node| {
+            let mut available = node.available();
+            for client in idle {
+                if let Some(worker) = self.workers.get(client).filter(|worker| worker.node == node.id)
+                    && let workers::Work::Leased { .. } = worker.work
+                {
+                    available.add(&worker.held());
+                }
+            }
+            available
+        };
         let nodes = self
             .nodes
             .values()
@@ -441,7 +452,7 @@ impl Scheduler {
                 node: node.id,
                 alive: node.alive,
                 total: node.total.clone(),
-                available: node.available(),
+                available: available(node),
                 store_socket: node.store_socket.clone(),
                 store_capacity_bytes: node.store_capacity_bytes,
             })

@@ -103,6 +103,7 @@ def get(refs: ObjectRef[Any] | list[ObjectRef[Any]], timeout: float | None = Non
 def wait(
     refs: list[ObjectRef[Any]], num_returns: int, timeout: float | None
 ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]: ...
+
 @final
 class Completion:
     def __new__(cls, refs: list[ObjectRef[Any]]) -> Self: ...

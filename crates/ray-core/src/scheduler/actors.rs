@@ -216,12 +216,12 @@ impl Scheduler {
             }
             // Decided when it is constructed.
             State::Starting | State::Constructing(_) => {}
-            State::Dead(_) => self.into_history(actor),
+            State::Dead(_) => self.join_history(actor),
         }
     }
 
     /// Nobody has a handle of a dead actor any more: it is forgotten when enough others have followed it.
-    fn into_history(&mut self, actor: TaskId) {
+    fn join_history(&mut self, actor: TaskId) {
         let Some(entry) = self.actors.get_mut(&actor) else { return };
         if core::mem::replace(&mut entry.in_history, true) {
             return;

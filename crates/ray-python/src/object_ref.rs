@@ -25,13 +25,20 @@ pub(crate) struct ObjectRef {
     cluster: u64,
     /// The type its producer declared.
     declared: Option<Py<PyAny>>,
+    /// The bytes it was read from, where no cluster of ours can have made them.
+    foreign: Option<Box<[u8; ids::OBJECT_BYTES]>>,
 }
 
 impl ObjectRef {
     /// A reference that takes over a claim the caller has.
     pub(crate) fn adopt(client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> Self {
         let cluster = client.identity().cluster;
-        ObjectRef { id, client: Some(client), cluster, declared }
+        Self::with(id, Some(client), cluster, declared)
+    }
+
+    /// A reference whose claim, if it has a client, has been made.
+    fn with(id: ObjectId, client: Option<Client>, cluster: u64, declared: Option<Py<PyAny>>) -> Self {
+        ObjectRef { id, client, cluster, declared, foreign: None }
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -80,10 +87,11 @@ impl ObjectRef {
     }
 
     fn bytes(&self) -> [u8; ids::OBJECT_BYTES] {
-        if self.is_nil() {
-            return ids::NIL;
+        match &self.foreign {
+            Some(bytes) => **bytes,
+            None if self.is_nil() => ids::NIL,
+            None => ids::object_bytes(self.id, self.cluster, ids::JOB),
         }
-        ids::object_bytes(self.id, self.cluster, ids::JOB)
     }
 }
 
@@ -103,14 +111,16 @@ impl ObjectRef {
         let bytes: [u8; ids::OBJECT_BYTES] = bytes.try_into().map_err(|_| {
             PyValueError::new_err(format!("ID string needs to have length {}, got {}", ids::OBJECT_BYTES, bytes.len()))
         })?;
-        let Some((id, cluster)) = ids::parse_object(&bytes) else {
-            return Ok(ObjectRef { id: ObjectId::default(), client: None, cluster: 0, declared: None });
-        };
+        let (id, cluster) = ids::parse_object(&bytes).unwrap_or_default();
         let client = session::current_if_any().filter(|client| client.identity().cluster == cluster);
         if let Some(client) = &client {
             client.retain(id);
         }
-        Ok(ObjectRef { id, client, cluster, declared: None })
+        let mut reference = Self::with(id, client, cluster, None);
+        if reference.bytes() != bytes {
+            reference.foreign = Some(Box::new(bytes));
+        }
+        Ok(reference)
     }
 
     /// As the constructor.
@@ -127,6 +137,16 @@ impl ObjectRef {
             Some(bytes) => Self::new(&bytes),
             None => Self::new(&ids::NIL),
         }
+    }
+
+    /// A reference to nothing anybody made, with an id of its own.
+    #[classmethod]
+    fn from_random(_class: &Bound<'_, PyType>) -> PyResult<Self> {
+        let mut bytes = [0; ids::OBJECT_BYTES];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&crate::cluster::random()?.to_le_bytes()[..chunk.len()]);
+        }
+        Self::new(&bytes)
     }
 
     /// The reference that refers to nothing.
@@ -153,7 +173,7 @@ impl ObjectRef {
 
     /// Whether it refers to nothing.
     fn is_nil(&self) -> bool {
-        self.client.is_none() && self.cluster == 0
+        self.client.is_none() && self.cluster == 0 && self.foreign.is_none()
     }
 
     /// The type the producing function declared for it, or None.
@@ -181,13 +201,19 @@ impl ObjectRef {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<ObjectRef>().is_ok_and(|other| other.get().id == self.id && other.get().cluster == self.cluster)
+        other.cast::<ObjectRef>().is_ok_and(|other| {
+            let other = other.get();
+            other.id == self.id && other.cluster == self.cluster && other.foreign == self.foreign
+        })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         imported(py, &NOTE, "ray.serialization", "note_reference")?.call1((slf,))?;
         let this = slf.get();
+        if let Some(bytes) = &this.foreign {
+            return PyTuple::new(py, [slf.get_type().into_any(), (PyBytes::new(py, &**bytes),).into_pyobject(py)?.into_any()]);
+        }
         if let Some(client) = &this.client {
             client.share(this.id);
         }
@@ -218,11 +244,34 @@ impl ObjectRef {
         slf.py().import("ray.awaiting")?.getattr("on_completed")?.call1((slf, callback))
     }
 
+    /// Calls `callback()` from a background thread when the object exists; it may have failed.
+    fn _on_ready<'py>(slf: &Bound<'py, Self>, callback: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ray.notices")?.getattr("when_ready")?.call1((slf, callback))
+    }
+
     /// The id of the task the object comes from.
     fn task_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = ids::task_bytes(self.id.task, self.cluster, ids::JOB);
-        py.import("ray.ids")?.getattr("TaskID")?.call1((PyBytes::new(py, &bytes),))
+        py.import("ray.ids")?.getattr("TaskID")?.call1((PyBytes::new(py, &self.bytes()[..ids::TASK_BYTES]),))
     }
+
+    /// The id of the job the object was made in.
+    fn job_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("ray.ids")?.getattr("JobID")?.call1((PyBytes::new(py, &self.bytes()[20..ids::TASK_BYTES]),))
+    }
+
+    /// Bytes that name the process the object belongs to; none for a reference that is of no cluster.
+    fn owner_address<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = self.bytes();
+        PyBytes::new(py, if self.client.is_some() { &bytes[8..20] } else { &[] })
+    }
+
+    /// Where the reference was made: not recorded, hence empty.
+    fn call_site(&self) -> &'static str {
+        ""
+    }
+
+    /// How tensors of the object travel: None, as every value does.
+    fn tensor_transport(&self) {}
 
     #[classmethod]
     fn __class_getitem__<'py>(class: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -245,18 +294,27 @@ fn imported<'py>(
 
 /// Unpickles a reference.
 #[pyfunction]
-pub(crate) fn rebuild_reference(id: (u32, u64, u32, u64), declared: Option<Py<PyAny>>) -> PyResult<ObjectRef> {
+pub(crate) fn rebuild_reference(
+    py: Python<'_>,
+    id: (u32, u64, u32, u64),
+    declared: Option<Py<PyAny>>,
+) -> PyResult<Bound<'_, ObjectRef>> {
     let (client, seq, index, cluster) = id;
     let id = TaskId { client: ClientId(client), seq }.result(index);
     if cluster == 0 {
-        return Ok(ObjectRef { id, client: None, cluster, declared });
+        return Bound::new(py, ObjectRef::with(id, None, cluster, declared));
     }
-    let client = session::current_if_any().ok_or_else(|| {
-        PyTypeError::new_err("An object reference can only be unpickled in a process that uses ray. Call ray.init() first.")
-    })?;
+    let Some(client) = session::current_if_any() else {
+        if let Some(local) = session::local_mode(py)? {
+            return Ok(local.call_method1("reference_of", (seq, index))?.cast_into()?);
+        }
+        return Err(PyTypeError::new_err(
+            "An object reference can only be unpickled in a process that uses ray. Call ray.init() first.",
+        ));
+    };
     if client.identity().cluster != cluster {
-        return Ok(ObjectRef { id, client: None, cluster, declared });
+        return Bound::new(py, ObjectRef::with(id, None, cluster, declared));
     }
     client.retain(id);
-    Ok(ObjectRef { id, client: Some(client), cluster, declared })
+    Bound::new(py, ObjectRef::with(id, Some(client), cluster, declared))
 }

@@ -35,6 +35,15 @@ pub(crate) fn current(py: Python<'_>) -> PyResult<Client> {
     }
 }
 
+/// The module `ray.local_mode`, if this process runs its tasks itself. Looked at only where there is no membership, so that it costs
+/// the calls of a real cluster nothing.
+#[cold]
+pub(crate) fn local_mode(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let module = modules.call_method1("get", ("ray.local_mode",))?;
+    Ok(if !module.is_none() && module.call_method0("is_active")?.is_truthy()? { Some(module) } else { None })
+}
+
 /// The membership a reference is used in. A reference never starts a cluster: one that exists is of a cluster that was.
 #[inline]
 pub(crate) fn current_for(reference: &crate::object_ref::ObjectRef) -> PyResult<Client> {

@@ -127,7 +127,7 @@ pub(crate) fn references<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let reference = |index: u32| {
         let declared = declared.get(index as usize).and_then(|declared| declared.as_ref().map(|kind| kind.clone_ref(py)));
-        Bound::new(py, ObjectRef::adopt(client.clone(), task.result(index), declared))
+        ObjectRef::adopt(py, client.clone(), task.result(index), declared)
     };
     match returns {
         0 => Ok(py.None().into_bound(py)),

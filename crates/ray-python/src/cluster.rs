@@ -94,8 +94,8 @@ pub(crate) fn random() -> PyResult<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| PyRuntimeError::new_err(format!("the system gives no random numbers: {error}")))?;
-    // 0 means "of no cluster" in an id, 1 "of local mode".
-    Ok(u64::from_le_bytes(bytes).max(2))
+    // 0 means "of no cluster" in an id, 1 "of local mode", the largest "foreign".
+    Ok(u64::from_le_bytes(bytes).clamp(2, u64::MAX - 1))
 }
 
 /// Waits for the scheduler this process started to be gone, kills it if it is not in time, and removes what a crash of it left.

@@ -23,22 +23,25 @@ pub(crate) struct ObjectRef {
     /// None for a reference that belongs to no cluster (nil, or read from bytes).
     client: Option<Client>,
     cluster: u64,
-    /// The type its producer declared.
+    /// The type its producer declared; the bytes it was read from where the cluster is [`FOREIGN`].
     declared: Option<Py<PyAny>>,
-    /// The bytes it was read from, where no cluster of ours can have made them.
-    foreign: Option<Box<[u8; ids::OBJECT_BYTES]>>,
 }
+
+/// The cluster of references read from bytes that no cluster of ours can have made.
+const FOREIGN: u64 = u64::MAX;
 
 impl ObjectRef {
     /// A reference that takes over a claim the caller has.
-    pub(crate) fn adopt(client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> Self {
+    pub(crate) fn adopt(py: Python<'_>, client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> PyResult<Bound<'_, Self>> {
         let cluster = client.identity().cluster;
-        Self::with(id, Some(client), cluster, declared)
+        let reference = Bound::new(py, Self::with(id, Some(client), cluster, declared))?;
+        ray_shm::untrack(&reference);
+        Ok(reference)
     }
 
     /// A reference whose claim, if it has a client, has been made.
     fn with(id: ObjectId, client: Option<Client>, cluster: u64, declared: Option<Py<PyAny>>) -> Self {
-        ObjectRef { id, client, cluster, declared, foreign: None }
+        ObjectRef { id, client, cluster, declared }
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -46,7 +49,7 @@ impl ObjectRef {
     }
 
     pub(crate) fn declared(&self) -> Option<&Py<PyAny>> {
-        self.declared.as_ref()
+        self.declared.as_ref().filter(|_| self.cluster != FOREIGN)
     }
 
     /// The id, for use in `client`'s cluster.
@@ -87,11 +90,13 @@ impl ObjectRef {
     }
 
     fn bytes(&self) -> [u8; ids::OBJECT_BYTES] {
-        match &self.foreign {
-            Some(bytes) => **bytes,
-            None if self.is_nil() => ids::NIL,
-            None => ids::object_bytes(self.id, self.cluster, ids::JOB),
+        if self.is_nil() {
+            return ids::NIL;
         }
+        if let (FOREIGN, Some(bytes)) = (self.cluster, &self.declared) {
+            return Python::attach(|py| bytes.bind(py).extract::<[u8; ids::OBJECT_BYTES]>()).unwrap_or(ids::NIL);
+        }
+        ids::object_bytes(self.id, self.cluster, ids::JOB)
     }
 }
 
@@ -116,11 +121,12 @@ impl ObjectRef {
         if let Some(client) = &client {
             client.retain(id);
         }
-        let mut reference = Self::with(id, client, cluster, None);
-        if reference.bytes() != bytes {
-            reference.foreign = Some(Box::new(bytes));
+        let reference = Self::with(id, client, cluster, None);
+        if reference.bytes() == bytes {
+            return Ok(reference);
         }
-        Ok(reference)
+        let kept = Python::attach(|py| PyBytes::new(py, &bytes).into_any().unbind());
+        Ok(Self::with(id, None, FOREIGN, Some(kept)))
     }
 
     /// As the constructor.
@@ -173,13 +179,13 @@ impl ObjectRef {
 
     /// Whether it refers to nothing.
     fn is_nil(&self) -> bool {
-        self.client.is_none() && self.cluster == 0 && self.foreign.is_none()
+        self.client.is_none() && self.cluster == 0
     }
 
     /// The type the producing function declared for it, or None.
     #[getter]
     fn declared_type(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.declared.as_ref().map(|declared| declared.clone_ref(py))
+        self.declared().map(|declared| declared.clone_ref(py))
     }
 
     /// (client, number, index): the key notices name an object by.
@@ -203,7 +209,7 @@ impl ObjectRef {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<ObjectRef>().is_ok_and(|other| {
             let other = other.get();
-            other.id == self.id && other.cluster == self.cluster && other.foreign == self.foreign
+            other.id == self.id && other.cluster == self.cluster && (self.cluster != FOREIGN || other.bytes() == self.bytes())
         })
     }
 
@@ -211,8 +217,8 @@ impl ObjectRef {
         let py = slf.py();
         imported(py, &NOTE, "ray.serialization", "note_reference")?.call1((slf,))?;
         let this = slf.get();
-        if let Some(bytes) = &this.foreign {
-            return PyTuple::new(py, [slf.get_type().into_any(), (PyBytes::new(py, &**bytes),).into_pyobject(py)?.into_any()]);
+        if this.cluster == FOREIGN {
+            return PyTuple::new(py, [slf.get_type().into_any(), (PyBytes::new(py, &this.bytes()),).into_pyobject(py)?.into_any()]);
         }
         if let Some(client) = &this.client {
             client.share(this.id);

@@ -82,9 +82,7 @@ def address_info():
 
     session = cluster.session_dir()
     address = None if session is None else sessions.address_of(session)
-    store = next(
-        (node["store_socket"] for node in _core.cluster_info()["nodes"] if node["node"] == _core.identity()[1]), None
-    )
+    store = next((node["store_socket"] for node in _core.cluster_info()["nodes"] if node["node"] == _core.identity()[1]), None)
     return {
         "node_ip_address": "127.0.0.1",
         "raylet_ip_address": "127.0.0.1",

@@ -51,9 +51,7 @@ class JobConfig:
 
     def set_default_actor_lifetime(self, default_actor_lifetime):
         if default_actor_lifetime not in ("detached", "non_detached"):
-            raise ValueError(
-                f"Default actor lifetime must be one of `detached`, `non_detached`, got {default_actor_lifetime!r}."
-            )
+            raise ValueError(f"Default actor lifetime must be one of `detached`, `non_detached`, got {default_actor_lifetime!r}.")
         self._default_actor_lifetime = default_actor_lifetime
 
     @classmethod

@@ -274,7 +274,9 @@ class _Session:
     def outcome(self, ref):
         found = self.outcomes.get(ref)
         if found is None:
-            raise ValueError("This object reference belongs to a cluster that has been stopped, or to nothing: no such object is here.")
+            raise ValueError(
+                "This object reference belongs to a cluster that has been stopped, or to nothing: no such object is here."
+            )
         return found
 
     def copied(self, args, kwargs):

@@ -197,7 +197,9 @@ def _check_env_vars(variables):
         raise TypeError(f"runtime_env['env_vars'] must be of type Dict[str, str], got {type(variables)}.")
     for name, value in variables.items():
         if not isinstance(name, str):
-            raise TypeError(f"runtime_env['env_vars'] must be of type Dict[str, str], but the key {name!r} is of type {type(name)}.")
+            raise TypeError(
+                f"runtime_env['env_vars'] must be of type Dict[str, str], but the key {name!r} is of type {type(name)}."
+            )
         if not isinstance(value, str):
             raise TypeError(
                 f"runtime_env['env_vars'] must be of type Dict[str, str], but the value {value!r} of {name!r} is of type {type(value)}."
@@ -499,7 +501,12 @@ def _remove_leftovers():
     for name in os.listdir(place):
         pid = name.removeprefix(_PREFIX).partition("-")[0]
         path = os.path.join(place, name)
-        if name.startswith(_PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}") and os.stat(path).st_uid == os.geteuid():
+        if (
+            name.startswith(_PREFIX)
+            and pid.isdigit()
+            and not os.path.exists(f"/proc/{pid}")
+            and os.stat(path).st_uid == os.geteuid()
+        ):
             shutil.rmtree(path, ignore_errors=True)
 
 

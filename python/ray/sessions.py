@@ -15,14 +15,13 @@ def address_of(session):
 
 
 def running():
-    """The session directories of this user's clusters that live, the youngest first."""
-    found = []
-    for place in _places():
-        try:
-            names = os.listdir(place)
-        except OSError:
-            continue
-        found += [path for name in names if _is_alive(path := os.path.join(place, name))]
+    """The session directories of this user's clusters that live where the environment says, the youngest first."""
+    place = _place()
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return []
+    found = [path for name in names if _is_alive(path := os.path.join(place, name))]
     return sorted(found, key=lambda path: os.stat(os.path.join(path, "lock")).st_mtime_ns, reverse=True)
 
 
@@ -62,13 +61,15 @@ def find(address):
     )
 
 
-def _places():
-    name = f"ray-{os.geteuid()}"
-    environ = os.environ
-    places = [os.path.join(environ[tmp], name) for tmp in ("RAY_TMPDIR", "TMPDIR") if environ.get(tmp)]
-    if environ.get("XDG_RUNTIME_DIR"):
-        places.append(os.path.join(environ["XDG_RUNTIME_DIR"], "ray"))
-    return dict.fromkeys([*places, os.path.join("/tmp", name)])
+def _place():
+    """Where sessions are made, as `ray-io/src/session_dir.rs` finds it."""
+    environ, name = os.environ, f"ray-{os.geteuid()}"
+    if environ.get("RAY_TMPDIR"):
+        return os.path.join(environ["RAY_TMPDIR"], name)
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(os.path.join(runtime, "ray")):
+        return os.path.join(runtime, "ray")
+    return os.path.join(environ.get("TMPDIR") or "/tmp", name)
 
 
 def _is_alive(session):

@@ -147,9 +147,7 @@ def run_string_as_driver(driver_script, env=None, encode="utf-8"):
 
 def run_string_as_driver_nonblocking(driver_script, env=None, stderr=subprocess.PIPE, encode="utf-8"):
     """subprocess.Popen: the same, without waiting for its end."""
-    process = subprocess.Popen(
-        [sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env
-    )
+    process = subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env)
     process.stdin.write(driver_script.encode(encode))
     process.stdin.close()
     process.stdin = None  # communicate() would flush it

@@ -1,6 +1,16 @@
 """Names that other libraries import although they are not public. Each module is a thin view of what is implemented elsewhere."""
 
-_MODULES = ("client_mode_hook", "internal_api", "ray_constants", "runtime_env", "services", "state", "test_utils", "utils", "worker")
+_MODULES = (
+    "client_mode_hook",
+    "internal_api",
+    "ray_constants",
+    "runtime_env",
+    "services",
+    "state",
+    "test_utils",
+    "utils",
+    "worker",
+)
 
 
 def __getattr__(name):

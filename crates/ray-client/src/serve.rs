@@ -141,6 +141,7 @@ impl Client {
     /// Sends one record of results (or all) to a task's submitter.
     pub fn send_results(&self, to: ClientId, record: &[u8]) {
         let mut state = self.shared.lock();
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.reply(to, &[record]) {
             self.shared.retry_soon(&mut state);
@@ -160,6 +161,7 @@ impl Client {
         for &object in &task.claims {
             state.process.release(object);
         }
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.reply(task.from, &[record]) {
             self.shared.retry_soon(&mut state);

@@ -112,11 +112,11 @@ class TestInTheDriver:
         for name, kind in (("job_id", ray.JobID), ("node_id", ray.NodeID), ("task_id", ray.TaskID)):
             with pytest.warns(DeprecationWarning, match=name):
                 assert isinstance(getattr(context, name), kind)
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="get_actor_id"):
             assert context.actor_id is None
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="get_placement_group_id"):
             assert context.current_placement_group_id.is_nil()
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match=r"get\(\)"):
             assert set(context.get()) == {"job_id", "node_id", "namespace"}
 
 

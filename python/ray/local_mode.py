@@ -129,8 +129,8 @@ class _Session:
     def core_put(self, value):
         if isinstance(value, _core.ObjectRef):
             raise TypeError(
-                "Calling 'put' on an ray.ObjectRef is not allowed: it already refers to a stored object. Pass the reference itself, "
-                "or put it inside a list to store the reference as a value."
+                "Calling 'put' on an ray.ObjectRef is not allowed: it already refers to a stored object. Pass the reference "
+                "itself, or put it inside a list to store the reference as a value."
             )
         if self.returns_values:
             return value
@@ -143,7 +143,8 @@ class _Session:
             return self.outcome(refs).value()
         if not isinstance(refs, list):
             raise ValueError(
-                f"Invalid type of object refs, {type(refs)}, is given. 'object_refs' must either be an ObjectRef or a list of ObjectRefs."
+                f"Invalid type of object refs, {type(refs)}, is given. 'object_refs' must either be an ObjectRef or a list of "
+                "ObjectRefs."
             )
         for ref in refs:
             if not isinstance(ref, _core.ObjectRef):
@@ -214,11 +215,11 @@ class _Session:
         return None
 
     def core_create_actor(self, args, kwargs, *, class_name, name, namespace, handle, max_restarts, **others):
-        blob, details, *args = args
+        blob, _details, *args = args
         if name and self.core_find_actor(namespace, name) is not None:
             raise exceptions.ActorAlreadyExistsError(
-                f"The name {name} (namespace={namespace}) is already taken. Choose another, look the actor up with ray.get_actor(), "
-                "or create it with get_if_exists=True."
+                f"The name {name} (namespace={namespace}) is already taken. Choose another, look the actor up with "
+                "ray.get_actor(), or create it with get_if_exists=True."
             )
         number = self.take_number()
         if isinstance(blob, _core.ObjectRef):

@@ -83,8 +83,8 @@ class RuntimeEnv(dict):
         installers = [name for name in _INSTALLERS if given.get(name)]
         if len(installers) > 1:
             raise ValueError(
-                f"The fields {' and '.join(repr(name) for name in installers)} of runtime_env cannot be specified at the same time. "
-                "Name all packages in one of them."
+                f"The fields {' and '.join(repr(name) for name in installers)} of runtime_env cannot be specified at the same "
+                "time. Name all packages in one of them."
             )
         for name in _CONTAINER_FIELDS:
             others = [other for other in given if other not in (name, "env_vars", "config")]
@@ -202,7 +202,8 @@ def _check_env_vars(variables):
             )
         if not isinstance(value, str):
             raise TypeError(
-                f"runtime_env['env_vars'] must be of type Dict[str, str], but the value {value!r} of {name!r} is of type {type(value)}."
+                f"runtime_env['env_vars'] must be of type Dict[str, str], but the value of {name!r}, {value!r}, is of type "
+                f"{type(value)}."
             )
     return variables or None
 
@@ -452,7 +453,7 @@ def _take_directory(given, target, excludes):
 
 def _take_module(module, prepared):
     """Lets workers import one package or file: a link of its name in a directory of ours, which holds nothing else."""
-    path = list(module.__path__)[0] if hasattr(module, "__path__") else os.fspath(module).removeprefix("file://")
+    path = next(iter(module.__path__)) if hasattr(module, "__path__") else os.fspath(module).removeprefix("file://")
     path = os.path.abspath(os.path.expanduser(path))
     if not os.path.exists(path):
         raise ValueError(f"py_modules: {path} does not exist.")

@@ -38,7 +38,7 @@ def find(address):
         raise TypeError(f"address must be a string, got {type(address)}.")
     if "://" in address:
         raise ConnectionError(
-            f"No cluster at {address!r}: clusters of other machines cannot be joined. Leave address out to start one on this machine."
+            f"No cluster at {address!r}: clusters of other machines cannot be joined. Leave address out to start one here."
         )
     if address.startswith("/") and _is_alive(address.rstrip("/")):
         return address.rstrip("/")

@@ -28,7 +28,7 @@ def wait_for_condition(condition_predictor, timeout=10, retry_interval_ms=100, r
             if condition_predictor(**kwargs):
                 return
             last = None
-        except Exception:  # noqa: BLE001 - a condition that cannot be looked at yet does not hold yet
+        except Exception:  # a condition that cannot be looked at yet does not hold yet
             if raise_exceptions:
                 raise
             import traceback
@@ -52,7 +52,7 @@ async def async_wait_for_condition(condition_predictor, timeout=10, retry_interv
             if await met if hasattr(met, "__await__") else met:
                 return
             last = None
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - a condition that cannot be looked at yet does not hold yet
             import traceback
 
             last = traceback.format_exc()

@@ -1,4 +1,4 @@
-"""Libraries read resources per node and tables of actors and placement groups here; `ray.state` and `ray.util` hold the real thing."""
+"""Libraries read resources per node, actors and placement groups here; `ray.state` and `ray.util` hold the real thing."""
 
 from ray.state import (
     actors,

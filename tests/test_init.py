@@ -426,6 +426,11 @@ class TestJobConfig:
         with pytest.raises(ValueError, match="lifetime"):
             ray.job_config.JobConfig(default_actor_lifetime="long")
         assert ray.job_config.JobConfig.from_json({"ray_namespace": "x"}).ray_namespace == "x"
+        ray.init(num_cpus=1, job_config=ray.job_config.JobConfig(default_actor_lifetime="detached"))
+        keeper = Keeper.options(name="keeper").remote()
+        ray.get(keeper.keep.remote("still here"))
+        del keeper
+        assert ray.get(ray.get_actor("keeper").value.remote()) == "still here"
 
 
 class TestLogging:

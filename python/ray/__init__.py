@@ -63,7 +63,7 @@ _LAZY = {
     "as_completed": "ray.api",
     "available_resources": "ray.state",
     "cluster_resources": "ray.state",
-    "get_gpu_ids": "ray.runtime_context",
+    "get_gpu_ids": "ray.accelerators",
     "get_runtime_context": "ray.runtime_context",
     "method": "ray.actor",
     "nodes": "ray.state",

@@ -16,6 +16,7 @@ from ray import signatures as signatures
 from ray import state as state
 from ray import util as util
 from ray._core import ObjectRef as ObjectRef
+from ray.accelerators import get_gpu_ids as get_gpu_ids
 from ray.actor import ActorClass, ActorHandle
 from ray.actor import method as method
 from ray.context import RayContext
@@ -51,6 +52,7 @@ __all__ = [
     "explain",
     "get",
     "get_actor",
+    "get_gpu_ids",
     "get_runtime_context",
     "init",
     "is_initialized",

@@ -144,12 +144,13 @@ class _Metadata:
             self.constructor.check_arguments(args, kwargs, _declared_type)
         chosen = {**self.chosen, **changes}
         options.check_actor_combination(chosen, self.description.is_async)
-        from ray.runtime_context import current_namespace
+        from ray.runtime_context import current_namespace, default_actor_lifetime
 
         if not _core.is_connected():
             from ray.api import _auto_init
 
             _auto_init()
+        chosen.setdefault("lifetime", default_actor_lifetime())
         name, namespace = chosen.get("name") or "", chosen.get("namespace") or current_namespace()
         if name and chosen.get("get_if_exists"):
             while True:
@@ -186,7 +187,7 @@ class _Metadata:
             max_restarts=chosen.get("max_restarts", 0),
             placement=placement,
             running=running,
-            environment=options.environment_of(chosen),
+            environment=[*_core.inherited_environment(), *options.environment_of(chosen)],
             handle=details["handle"],
         )
         return ActorHandle(claim, description)
@@ -288,7 +289,8 @@ class Description:
     def native(self, method, changes=None):
         """The method as the native side wants it."""
         changes = changes or {}
-        key = (*sorted((name, repr(value)) for name, value in changes.items()), *sorted(self.chosen.items()))
+        said = ((name, tuple(value) if isinstance(value, list) else value) for name, value in changes.items())
+        key = (*sorted(said, key=lambda pair: pair[0]), *sorted(self.chosen.items()))
         native = method._natives.get(key)
         if native is None:
             chosen = {**method.chosen, **changes}
@@ -313,7 +315,7 @@ class Description:
             max_retries=chosen.get("max_task_retries", self.chosen.get("max_task_retries", 0)),
             unordered=self.chosen.get("unordered", False),
             max_pending=self.chosen.get("max_pending_calls", -1),
-            group=changes.get("concurrency_group"),
+            call_options=options.method_call_options(chosen, changes.get("concurrency_group")),
         )
 
 
@@ -475,6 +477,8 @@ def method(*args, **chosen):
         num_returns (int): how many references a call returns.
         concurrency_group (str): the group of threads, or the share of the event loop, that runs it.
         max_task_retries (int): how often a call is tried again when the actor's process ends and the actor comes back.
+        retry_exceptions (bool | list[type]): try again after these exceptions too, True: after any.
+        timeout (float): seconds a call may run.
 
     >>> @ray.remote
     ... class Pair:

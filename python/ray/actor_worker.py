@@ -58,7 +58,9 @@ def construct(actor_id, key, restarts, args, kwargs):
     _details = serialization.loads(details)
     description = handle().__dict__["_description"]
     _class_name = description.class_name
-    from ray import process_title, worker_main
+    from ray import process_title, task_setting, worker_main
+
+    task_setting.settle_threads(_details["resources"].get("CPU", 0))
 
     worker_main.output_name = _class_name
     process_title.set_title(f"ray::{_class_name}.__init__")
@@ -149,11 +151,15 @@ def dispatch(call):
 
 
 def _run_on_thread(call):
+    if call.cancelled:
+        call.fail(_cancelled_error(), True)
+        return
     token = current_call.set(call)
     try:
         exit_wanted = call.run()
     finally:
         current_call.reset(token)
+        _core.finish_output()
     if exit_wanted is not None:
         _core.leave_actor(_key, exit_wanted.code in (None, 0))
 
@@ -265,7 +271,7 @@ class _Server:
         except BaseException as error:  # noqa: BLE001 - whatever the method raised is the outcome
             from asyncio import CancelledError
 
-            call.fail(error, isinstance(error, CancelledError) and call.cancelled)
+            call.fail(error, isinstance(error, CancelledError))
         else:
             call.finish(value)
         finally:
@@ -273,8 +279,10 @@ class _Server:
             share.active -= 1
             if share.waiting and share.active < share.limit:
                 self.begin(share.waiting.popleft(), share)
-            if self.finishing and not self.tasks:
-                self.loop.stop()
+            if not self.tasks:
+                _core.finish_output()
+                if self.finishing:
+                    self.loop.stop()
 
 
 def _cancelled_error():

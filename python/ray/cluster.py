@@ -57,8 +57,9 @@ def start(
     budget = _store_budget(store_bytes, num_objstores)
     # What the stores leave is for the tasks, which hold as much of it as their option `memory` says.
     amounts = {"memory": (memory_bytes() - budget * num_objstores) // num_objstores, **(resources or {})}
-    if num_gpus:
-        amounts["GPU"] = num_gpus
+    gpus = _gpus(num_gpus)
+    if gpus:
+        amounts["GPU"] = gpus
     nodes = []
     for number in range(num_objstores):
         workers = num_workers // num_objstores + (number < num_workers % num_objstores)
@@ -209,6 +210,21 @@ def _check_count(name, value, least):
         raise TypeError(f"{name} must be a whole number, got {value!r}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}.")
+
+
+def _gpus(asked):
+    """How many GPUs there are to hand out."""
+    from ray import accelerators
+
+    if asked is None:
+        return accelerators.detected_gpus()
+    visible = accelerators.visible_gpus()
+    if visible is not None and asked > len(visible):
+        raise ValueError(
+            f"num_gpus is {asked}, but {accelerators.VISIBLE} names {len(visible)} ({','.join(visible) or 'none'}). Ask for less, or "
+            "change the variable before the program starts."
+        )
+    return asked
 
 
 def _store_budget(asked, stores):

@@ -137,8 +137,8 @@ class RayTaskError(RayError):
 
         Returns:
             RayTaskError: an instance of a class named ``RayTaskError(UserClass)``; or this error itself where there is
-            nothing to combine: the cause is an error of the engine, is no `Exception` (`KeyboardInterrupt`,
-            `SystemExit`), or its class cannot be subclassed.
+            nothing to combine: the cause is no `Exception` (`KeyboardInterrupt`, `SystemExit`), could not travel, or its
+            class cannot be subclassed.
         """
         fields = {name: self.__dict__.get(name) for name in _TASK_ERROR_FIELDS}
         cause = fields["cause"]
@@ -146,9 +146,8 @@ class RayTaskError(RayError):
             return self
         while isinstance(cause, RayTaskError):  # f called g, and g failed: the user's class is g's
             cause = cause.cause
-        # Errors of the engine say nothing about *this* task, but for a wait of its own that could never end: that one is its doing.
-        of_engine = isinstance(cause, RayError) and not isinstance(cause, DeadlockError)
-        if of_engine or not isinstance(cause, Exception):
+        # The words of an exception that could not travel are none of the user's classes.
+        if not isinstance(cause, Exception) or isinstance(cause, UnserializableException):
             return self
         fields["cause"] = cause
         try:

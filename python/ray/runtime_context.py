@@ -215,8 +215,9 @@ class RuntimeContext:
 
     def get_accelerator_ids(self):
         """dict[str, list[str]]: for every kind of accelerator, the ids of those this process may use."""
-        ids = dict.fromkeys(_ACCELERATORS)
-        return {kind: gpu_ids() if kind == "GPU" else [] for kind in ids}
+        from ray.accelerators import assigned_gpu_ids
+
+        return {**{kind: [] for kind in _ACCELERATORS}, "GPU": [str(gpu) for gpu in assigned_gpu_ids()]}
 
     def get_resource_ids(self):
         """As `get_accelerator_ids`. Deprecated."""
@@ -345,27 +346,6 @@ def get_runtime_context():
 
         _auto_init()
     return _CONTEXT
-
-
-def gpu_ids():
-    """list[str]: the GPUs of the running task or actor; none on a driver."""
-    import os
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if _is_worker() else ""
-    return [number.strip() for number in visible.split(",") if number.strip() not in ("", "NoDevFiles", "-1")]
-
-
-def get_gpu_ids():
-    """list[int | str]: the GPUs of the running task or actor, as numbers where they are; none on a driver.
-
-    >>> ray.get_gpu_ids()
-    []
-    """
-    if not _core.is_connected():
-        from ray.api import _auto_init
-
-        _auto_init()
-    return [int(number) if number.isdigit() else number for number in gpu_ids()]
 
 
 def _logger():

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from ray import _core, cluster, exceptions
+from ray import _core, cluster, exceptions, task_setting
 
 #: Stands before output of another function than the output before it; the driver reads it and prints the function's name.
 NAME_MARK = "\x02{}\x03"
@@ -20,7 +20,7 @@ def main(session, spawn, environment):
     global is_worker
     code, is_worker = 0, True
     try:
-        os.environ.update(environment)
+        task_setting.settle_worker(environment.items())
         sys.stdin = open(os.devnull)  # for the life of the process
         sys.stdout = _Output(1)
         sys.stderr = _Output(2)
@@ -29,6 +29,7 @@ def main(session, spawn, environment):
         cluster._join(session, "worker", spawn)
         cluster._session_of_worker = session
         os.register_at_fork(after_in_child=cluster._forget_in_child)
+        _core.inherit_environment(list(environment.items()))
         _prepare()
         _core.run_worker()
     except SystemExit as end:
@@ -61,8 +62,8 @@ def _prepare():
 
 
 def _interrupted(number, frame):
-    """SIGINT comes when the running task was cancelled; one that comes late concerns nobody."""
-    if _core.is_cancelled():
+    """SIGINT comes when the running task was cancelled or its time is over; one that comes late concerns nobody."""
+    if _core.is_interrupted():
         raise KeyboardInterrupt
 
 
@@ -83,7 +84,22 @@ class _Output(io.TextIOWrapper):
                 super().write(NAME_MARK.format(name or ""))
                 self._marked = name
             self._at_line_start = text.endswith("\n")
+            if not self._at_line_start:
+                _core.note_unfinished_output()
         return super().write(text)
+
+    def finish_line(self):
+        """Ends a line that was begun, and sends it: nothing runs here that would go on with it, and drivers are shown whole lines."""
+        if not self._at_line_start:
+            self.write("\n")
+        self.flush()
+
+
+def finish_output():
+    """Sends what tasks wrote and did not end with a line. Called when this process has nothing to do."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Output):
+            stream.finish_line()
 
 
 def load_function(blob):

@@ -7,11 +7,12 @@
 //! while calling into Python.
 //!
 //! Read [`state`] first (what is behind the lock), then [`wait`] (how a thread waits), [`io`] (the I/O thread), [`store`] (objects in shared
-//! memory), [`serve`] (what a worker does in addition) and [`actors`] (what both do about actors).
+//! memory), [`serve`] (what a worker does in addition), [`limits`] (how it ends what takes too long) and [`actors`] (what both do about actors).
 
 mod actors;
 mod channel;
 mod io;
+mod limits;
 mod serve;
 mod state;
 mod store;
@@ -175,7 +176,7 @@ impl Client {
     #[inline]
     pub fn submit(&self, mut spec: TaskSpec) -> TaskId {
         let mut state = self.shared.lock();
-        spec.parent = state.running_task();
+        spec.parent = spec.parent.or_else(|| state.running_task());
         state.process.set_time(self.shared.now());
         let task = state.process.submit(spec);
         self.shared.act(&mut state);
@@ -185,7 +186,7 @@ impl Client {
     /// Submits a method call.
     pub fn call(&self, mut call: ActorCall) -> TaskId {
         let mut state = self.shared.lock();
-        call.task.parent = state.running_task();
+        call.task.parent = call.task.parent.or_else(|| state.running_task());
         state.process.set_time(self.shared.now());
         let task = state.process.call(call);
         self.shared.act(&mut state);

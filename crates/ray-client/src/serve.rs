@@ -4,13 +4,14 @@
 //! cancel) does the I/O thread move them to the inbox; and only when the worker cannot run them soon are they given back.
 
 use crate::channel::Channel;
+use crate::limits::Limits;
 use crate::state::State;
 use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
 use ray_protocol::control::ActorNotice;
-use ray_protocol::record::{self, BodyReader, Record, TaskHeader, flag};
-use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId, Value};
+use ray_protocol::record::{self, Argument, BodyReader, Record, TaskHeader, flag};
+use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId, Value};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
@@ -32,6 +33,18 @@ impl Incoming {
     pub fn task(&self) -> TaskId {
         TaskId { client: self.from, seq: self.header.seq }
     }
+
+    /// What the call asks of its worker, if it asks for anything.
+    #[inline]
+    pub fn options(&self) -> Option<CallOptions> {
+        if self.header.flags & flag::OPTIONS == 0 {
+            return None;
+        }
+        match BodyReader::new(&self.body, self.header.arguments).next_argument() {
+            Some(Ok(Argument::Inline(bytes))) => Some(CallOptions::decode(bytes)),
+            _ => None,
+        }
+    }
 }
 
 /// A worker's part of the state.
@@ -48,9 +61,17 @@ pub(crate) struct Serving {
     pub(crate) blocked: bool,
     cancelled: Option<TaskId>,
     pub(crate) actor_notices: VecDeque<ActorNotice>,
-    manner: Manner,
+    pub(crate) manner: Manner,
     /// Where many run at once: those that do, and whether each was cancelled.
     under_way: HashMap<TaskId, bool>,
+    /// Time limits of what runs.
+    pub(crate) limits: Limits,
+    /// Of many calls under way, those whose time is over and that were not told yet.
+    pub(crate) overdue: VecDeque<TaskId>,
+    /// The task that was answered in its place because it would not end; its own answer counts for nothing.
+    answered: Option<TaskId>,
+    /// The GPUs each submitter's tasks may use, of those that hold some.
+    devices: HashMap<ClientId, Vec<u32>>,
     /// The main thread is to leave its loop.
     exit_asked: bool,
     record: Vec<u8>,
@@ -99,9 +120,27 @@ impl Serving {
 
     pub(crate) fn has_input(&self) -> bool {
         self.exit_asked
+            || !self.overdue.is_empty()
             || !self.inbox.is_empty()
             || self.channels.values().any(Channel::has_input)
             || !self.actor_notices.is_empty()
+    }
+
+    /// Tries to write what found no room before.
+    pub(crate) fn drain_backlog(&mut self) {
+        for channel in self.channels.values_mut() {
+            if channel.has_backlog() {
+                channel.drain_backlog();
+                channel.ring(false);
+            }
+        }
+    }
+
+    /// Answers in place of a task that does not end. Nothing more is begun here.
+    pub(crate) fn answer_once(&mut self, task: TaskId, record: &[u8]) {
+        self.answered = Some(task);
+        self.exit_asked = true;
+        self.reply(task.client, &[record]);
     }
 
     /// Sends a record back. True when it waits for room in the ring.
@@ -162,7 +201,12 @@ impl Client {
             state.process.release(object);
         }
         state.announce_shared();
+        state.serving.limits.end(task.task());
         state.segments.announce_sealed();
+        if state.serving.answered == Some(task.task()) {
+            self.shared.act(&mut state);
+            return;
+        }
         if state.serving.reply(task.from, &[record]) {
             self.shared.retry_soon(&mut state);
         }
@@ -179,7 +223,20 @@ impl Client {
         self.shared.act(&mut state);
     }
 
-    /// Whether the running task was cancelled; asked by the signal handler that the I/O thread's interruption runs.
+    /// Whether the running task is to be interrupted; asked by the signal handler that the I/O thread's interruption runs.
+    pub fn is_interrupted(&self) -> bool {
+        let state = self.shared.lock();
+        let serving = &state.serving;
+        let cancelled = serving.manner == Manner::Tasks && serving.cancelled == serving.running;
+        serving.running.is_some_and(|running| cancelled || serving.limits.has_interrupted(running))
+    }
+
+    /// The GPUs that tasks of a submitter may use, of those that hold some.
+    pub fn devices(&self, submitter: ClientId) -> Vec<u32> {
+        self.shared.lock().serving.devices.get(&submitter).cloned().unwrap_or_default()
+    }
+
+    /// Whether the running task was cancelled.
     pub fn is_cancelled(&self) -> bool {
         let state = self.shared.lock();
         state.serving.running.is_some() && state.serving.cancelled == state.serving.running
@@ -188,6 +245,12 @@ impl Client {
     /// Whether one of many calls under way was cancelled.
     pub fn is_call_cancelled(&self, task: TaskId) -> bool {
         self.shared.lock().serving.under_way.get(&task).copied().unwrap_or(false)
+    }
+
+    /// Whether nothing runs here.
+    pub fn is_idle(&self) -> bool {
+        let state = self.shared.lock();
+        state.serving.running.is_none() && state.serving.under_way.is_empty()
     }
 
     /// The task that runs here now.
@@ -239,6 +302,9 @@ impl Shared {
         if state.serving.exit_asked {
             return Some(Work::Exit);
         }
+        if let Some(task) = state.serving.overdue.pop_front() {
+            return Some(Work::Cancel(task));
+        }
         if let Some(notice) = state.serving.actor_notices.pop_front() {
             return Some(Work::Actor(notice));
         }
@@ -263,10 +329,17 @@ impl Shared {
                     let blob = blob.to_vec();
                     state.serving.functions.insert(function, blob);
                 }
-                Ok(Record::Cancel { seq, .. }) => {
+                Ok(Record::Devices(devices)) => {
+                    state.serving.devices.insert(from, devices);
+                }
+                Ok(Record::Cancel { seq, recursive, .. }) => {
                     let task = TaskId { client: from, seq };
                     if let Some(cancelled) = state.serving.under_way.get_mut(&task) {
                         *cancelled = true;
+                        if recursive {
+                            state.process.cancel_children(task, false);
+                            self.act(state);
+                        }
                         return Some(Work::Cancel(task));
                     }
                 }
@@ -282,12 +355,7 @@ impl Shared {
         if !state.is_worker {
             return false;
         }
-        for channel in state.serving.channels.values_mut() {
-            if channel.has_backlog() {
-                channel.drain_backlog();
-                channel.ring(false);
-            }
-        }
+        state.serving.drain_backlog();
         if state.serving.running.is_none() {
             return state.serving.has_input(); // the main thread is at the rings itself
         }
@@ -384,6 +452,7 @@ impl Shared {
 
     /// A client is gone: nobody wants the results of what it submitted.
     pub(crate) fn submitter_lost(&self, state: &mut State, client: ClientId) {
+        state.serving.devices.remove(&client);
         let Some(mut channel) = state.serving.channels.remove(&client) else { return };
         state.serving.order.retain(|known| *known != client);
         let (theirs, others): (VecDeque<_>, VecDeque<_>) = state.serving.inbox.drain(..).partition(|(from, _)| *from == client);

@@ -87,6 +87,11 @@ pub enum ToScheduler {
         /// Nodes that already hold most of the next tasks' arguments; a preference.
         near: Option<NodeId>,
     },
+    /// From a worker: it ends, and is to be given no more work.
+    Retire {
+        /// It still waits for tasks of its own, so what it holds is free from now on; else it is, when the process has ended.
+        waits: bool,
+    },
     /// The client is done with a worker.
     ReturnLease {
         /// Which worker.
@@ -159,6 +164,8 @@ pub enum ToScheduler {
     Flushed {
         /// The number of the request.
         request: u64,
+        /// Workers leased to the client that have nothing to do.
+        idle: Vec<ClientId>,
     },
     /// A question, answered by [`FromScheduler::Answer`].
     Ask {
@@ -283,6 +290,8 @@ pub enum FromScheduler {
         node: NodeId,
         /// For which wish.
         shape: Resources,
+        /// The GPUs its tasks may use, when the shape has some.
+        devices: Vec<u32>,
     },
     /// Others wait: give this worker back when what runs there has ended.
     Revoke {
@@ -599,6 +608,8 @@ pub enum ActorNotice {
         creation: Vec<u8>,
         /// 0 at first.
         restarts: u32,
+        /// The GPUs it may use.
+        devices: Vec<u32>,
     },
     /// It runs there.
     Alive {

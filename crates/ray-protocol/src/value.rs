@@ -103,6 +103,13 @@ pub enum Failure {
         /// What is missing.
         reason: String,
     },
+    /// The task ran longer than it was allowed to, and was ended.
+    TimedOut {
+        /// The task's name.
+        function: String,
+        /// How long it was allowed to run, in microseconds.
+        limit_us: u64,
+    },
 }
 
 impl Failure {

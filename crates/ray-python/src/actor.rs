@@ -2,7 +2,9 @@
 //! with actors and costs what a task does.
 
 use crate::arguments::{Arguments, Check};
+use crate::call_options::{self, Prepared};
 use crate::caller::{references, to_resources};
+use crate::context;
 use crate::errors;
 use crate::ids;
 use crate::session::{self, signal_pending};
@@ -13,7 +15,7 @@ use ray_client::{Client, Identity};
 use ray_core::process::{ActorCall, TaskSpec};
 use ray_protocol::control::{ActorSpec, AnswerPart, Question};
 use ray_protocol::record::{TaskHeader, flag};
-use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId};
+use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId};
 use std::sync::{Arc, Mutex};
 
 /// What keeps an actor alive from here: the last one that goes gives it up.
@@ -126,8 +128,8 @@ pub(crate) struct Method {
     unordered: bool,
     /// The most calls one process may have under way; negative: any number.
     max_pending: i64,
-    /// What a call asks of the actor, encoded; None for nothing.
-    options: Option<Vec<u8>>,
+    /// What a call asks of the actor.
+    prepared: Prepared,
     /// Where the name is known already.
     named_in: Mutex<Option<Identity>>,
 }
@@ -135,7 +137,7 @@ pub(crate) struct Method {
 #[pymethods]
 impl Method {
     #[new]
-    #[pyo3(signature = (*, check, id, name, returns, declared, max_retries, unordered, max_pending, group))]
+    #[pyo3(signature = (*, check, id, name, returns, declared, max_retries, unordered, max_pending, call_options))]
     fn new(
         check: Py<Check>,
         id: u64,
@@ -145,11 +147,11 @@ impl Method {
         max_retries: i32,
         unordered: bool,
         max_pending: i64,
-        group: Option<String>,
-    ) -> Self {
-        let named_in = Mutex::new(None);
-        let options = CallOptions { group }.encode();
-        Method { check, function: FunctionId(id), name, returns, declared, max_retries, unordered, max_pending, options, named_in }
+        call_options: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        let (function, named_in) = (FunctionId(id), Mutex::new(None));
+        let prepared = Prepared::new(call_options::from_dict(call_options)?, function);
+        Ok(Method { check, function, name, returns, declared, max_retries, unordered, max_pending, prepared, named_in })
     }
 
     /// The name users see, "Class.method".
@@ -187,6 +189,7 @@ impl Method {
         let mut named_in = self.named_in.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if named_in.replace(member) != Some(member) {
             client.with_process(|process| process.name_function(self.function, &self.name));
+            self.prepared.make_known(client);
         }
     }
 }
@@ -219,7 +222,7 @@ impl MethodCaller {
         }
         let mut arguments = Arguments::new(client);
         let mut flags = flag::ACTOR_CALL | call.flags;
-        if let Some(options) = &method.options {
+        if let Some(options) = method.prepared.bytes_of_call() {
             flags |= flag::OPTIONS;
             arguments.add_raw(options);
         }
@@ -233,6 +236,8 @@ impl MethodCaller {
             inputs: std::mem::take(&mut arguments.inputs),
             nested: std::mem::take(&mut arguments.nested),
             max_retries: method.max_retries,
+            parent: context::parent(py),
+            shown_as: method.prepared.shown_as(),
             ..TaskSpec::default()
         };
         let task = client.call(ActorCall { actor: self.claim.actor, task, unordered: method.unordered });

@@ -2,7 +2,9 @@
 //! or on an event loop. Which thread runs what is decided in `ray.actor_worker`; here are the calls it is handed.
 
 use crate::attempt::{self, Loaded};
+use crate::call_options::wants_retry;
 use crate::codec;
+use crate::context;
 use crate::errors;
 use crate::ids;
 use crate::session::signal_pending;
@@ -11,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use ray_client::{Client, Incoming, Manner, MaySleep, Work, write_failure};
 use ray_protocol::control::{ActorMessage, ActorNotice};
-use ray_protocol::record::{self, Argument, BodyReader, Record, flag};
+use ray_protocol::record::{self, Record, flag};
 use ray_protocol::{CallOptions, Failure, FunctionId, ObjectId, TaskId, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -40,9 +42,18 @@ enum Calls {
 type Method = (u64, Py<PyAny>, String, Py<PyAny>);
 
 /// Runs the constructor and tells the scheduler how it went. None when it failed: the scheduler ends this process.
-pub(crate) fn construct(py: Python<'_>, client: &Client, actor: TaskId, creation: &[u8], restarts: u32) -> PyResult<Option<Actor>> {
+pub(crate) fn construct(
+    py: Python<'_>,
+    client: &Client,
+    actor: TaskId,
+    creation: &[u8],
+    restarts: u32,
+    devices: Vec<u32>,
+) -> PyResult<Option<Actor>> {
     client.begin_construction(actor);
-    let built = build(py, client, actor, creation, restarts);
+    // Before anything of the user's is loaded that may look at them.
+    let settled = py.import("ray.task_setting").and_then(|module| module.getattr("settle_actor")?.call1((devices,)));
+    let built = settled.and_then(|_| build(py, client, actor, creation, restarts));
     client.end_construction();
     let failure = match &built {
         Ok(_) => None,
@@ -59,6 +70,7 @@ pub(crate) fn construct(py: Python<'_>, client: &Client, actor: TaskId, creation
     let built = built.ok();
     if built.as_ref().is_some_and(|built| built.manner != Calls::OneByOne) {
         client.set_manner(Manner::CallsAtOnce);
+        context::many_at_once();
     }
     client.actor_message(ActorMessage::Constructed { actor, failure });
     Ok(built)
@@ -172,7 +184,7 @@ pub(crate) struct Call {
     id: TaskId,
     function: FunctionId,
     loaded: Option<Arc<Loaded>>,
-    group: Option<String>,
+    options: CallOptions,
     state: Mutex<CallState>,
 }
 
@@ -189,7 +201,7 @@ impl Call {
             id: task.task(),
             function: task.header.function,
             loaded: methods.get(&task.header.function).cloned(),
-            group: options_of(&task).group,
+            options: task.options().unwrap_or_default(),
             state: Mutex::new(CallState { task: Some(task), began: Instant::now() }),
         }
     }
@@ -213,19 +225,15 @@ impl Call {
         }
     }
 
-    fn name(&self) -> &str {
-        self.loaded.as_ref().map_or("unknown method", |loaded| &*loaded.name)
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
     }
-}
 
-/// What a call asks for itself.
-fn options_of(task: &Incoming) -> CallOptions {
-    if task.header.flags & flag::OPTIONS == 0 {
-        return CallOptions::default();
-    }
-    match BodyReader::new(&task.body, task.header.arguments).next_argument() {
-        Some(Ok(Argument::Inline(bytes))) => CallOptions::decode(bytes),
-        _ => CallOptions::default(),
+    fn name(&self) -> &str {
+        if let Some(name) = &self.options.name {
+            return name;
+        }
+        self.loaded.as_ref().map_or("unknown method", |loaded| &*loaded.name)
     }
 }
 
@@ -251,7 +259,7 @@ impl Call {
     /// The concurrency group the call itself asks for, or None.
     #[getter]
     fn group(&self) -> Option<String> {
-        self.group.clone()
+        self.options.group.clone()
     }
 
     #[getter]
@@ -270,6 +278,12 @@ impl Call {
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).began = Instant::now();
+        if self.options.timeout_us > 0 {
+            self.with_task(|task, _| {
+                self.client.limit(task, self.name(), &self.options);
+                Ok(())
+            })?;
+        }
         self.with_task(|task, _| attempt::call(py, &self.client, &loaded, task))
     }
 
@@ -286,7 +300,7 @@ impl Call {
         Ok(())
     }
 
-    /// Sends an exception as the outcome; `cancelled` when it is how a cancelled call ended.
+    /// Sends an exception as the outcome; `cancelled` when it is how a call ends that is not wanted any more.
     #[pyo3(name = "fail", signature = (error, cancelled=false))]
     fn fail_with(&self, py: Python<'_>, error: Bound<'_, PyAny>, cancelled: bool) -> PyResult<()> {
         self.fail(py, &PyErr::from_value(error), cancelled)
@@ -307,12 +321,19 @@ impl Call {
 
 impl Call {
     fn fail(&self, py: Python<'_>, error: &PyErr, cancelled: bool) -> PyResult<()> {
-        let failure = attempt::failure(py, self.name(), error, cancelled);
+        let overdue = if cancelled { self.client.timed_out(self.id) } else { None };
+        let cancelled = cancelled && overdue.is_none() && self.client.is_call_cancelled(self.id);
+        let retry = !cancelled && wants_retry(py, &self.options, error, overdue.is_some());
+        let failure =
+            overdue.map_or_else(|| attempt::failure(py, self.name(), error, cancelled), |overdue| overdue.into_value());
         let mut record = Vec::new();
         self.with_task(|task, began| {
             write_failure(&mut record, &task.header, &failure, attempt::micros(began));
             Ok(())
         })?;
+        if retry {
+            record::mark_result(&mut record, flag::RETRY);
+        }
         self.end(&record);
         Ok(())
     }

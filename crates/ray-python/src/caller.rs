@@ -2,6 +2,8 @@
 //! fails or a keyword is used, and then Python decides and words the error.
 
 use crate::arguments::{Arguments, Check};
+use crate::call_options::{self, Prepared};
+use crate::context;
 use crate::object_ref::ObjectRef;
 use crate::session;
 use pyo3::prelude::*;
@@ -9,9 +11,10 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use ray_client::{Client, Identity};
 use ray_core::process::{ShapeId, TaskSpec};
+use ray_protocol::record::flag;
 use ray_protocol::value::RESOURCE_UNIT;
-use ray_protocol::{FunctionId, Resources, TaskId};
-use std::sync::{Arc, Mutex};
+use ray_protocol::{CallOptions, FunctionId, Resources, TaskId};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The callable behind `f.remote`.
 #[pyclass(frozen, module = "ray._core")]
@@ -24,6 +27,9 @@ pub(crate) struct Caller {
     /// `() -> (function id, name, pickled function)`.
     export: Py<PyAny>,
     exported: Mutex<Option<Exported>>,
+    /// `() -> dict`: options that the worker must know, asked for at the first call. None: there are none.
+    call_options: Option<Py<PyAny>>,
+    prepared: OnceLock<Prepared>,
 }
 
 /// What a cluster knows of the function. Names the membership without holding it: a function outlives many clusters.
@@ -37,7 +43,7 @@ struct Exported {
 #[pymethods]
 impl Caller {
     #[new]
-    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export))]
+    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export, call_options=None))]
     fn new(
         check: Py<Check>,
         declared: Vec<Option<Py<PyAny>>>,
@@ -45,8 +51,10 @@ impl Caller {
         resources: Vec<(String, f64)>,
         max_retries: i32,
         export: Py<PyAny>,
+        call_options: Option<Py<PyAny>>,
     ) -> Self {
-        Caller { check, returns, declared, resources: to_resources(resources), max_retries, export, exported: Mutex::new(None) }
+        let (resources, exported, prepared) = (to_resources(resources), Mutex::new(None), OnceLock::new());
+        Caller { check, returns, declared, resources, max_retries, export, exported, call_options, prepared }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -68,8 +76,14 @@ impl Caller {
             },
         };
         let exported = self.exported(py, &client)?;
+        let prepared = self.prepared.get().expect("made with the export");
         let mut arguments = Arguments::new(&client);
-        let flags = call.flags | arguments.add_call(&call.args, call.kwargs.as_ref())?;
+        let mut flags = call.flags;
+        if let Some(options) = prepared.bytes() {
+            flags |= flag::OPTIONS;
+            arguments.add_raw(&options);
+        }
+        flags |= arguments.add_call(&call.args, call.kwargs.as_ref())?;
         let spec = TaskSpec {
             function: exported.function,
             flags,
@@ -80,7 +94,8 @@ impl Caller {
             nested: std::mem::take(&mut arguments.nested),
             shape: exported.shape,
             max_retries: self.max_retries,
-            parent: None,
+            parent: context::parent(py),
+            shown_as: prepared.shown_as(),
         };
         let task = client.submit(spec);
         drop(arguments); // what was made for large arguments is the task's alone now
@@ -91,6 +106,7 @@ impl Caller {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.check)?;
         visit.call(&self.export)?;
+        visit.call(&self.call_options)?;
         for declared in self.declared.iter().flatten() {
             visit.call(declared)?;
         }
@@ -109,6 +125,15 @@ impl Caller {
         }
         let (function, name, blob): (u64, String, Bound<'_, PyBytes>) = self.export.bind(py).call0()?.extract()?;
         let function = FunctionId(function);
+        if self.prepared.get().is_none() {
+            let mut options = match &self.call_options {
+                Some(options) => call_options::from_dict(options.bind(py).call0()?.cast()?)?,
+                None => CallOptions::default(),
+            };
+            options.resources = call_options::worth_saying(&self.resources);
+            let _ = self.prepared.set(Prepared::new(options, function));
+        }
+        self.prepared.get().expect("just made").make_known(client);
         client.define_function(function, &name, Arc::from(blob.as_bytes()));
         let exported = Exported { shape: client.shape(&self.resources), member, function };
         *self.exported.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(exported);

@@ -67,6 +67,12 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
             Failure::ActorUnavailable { actor, reason } => {
                 PyErr::from_value(exceptions.getattr("ActorUnavailableError")?.call1((reason, actor_id(actor)))?)
             }
+            Failure::TimedOut { function, limit_us } => {
+                let details = PyDict::new(py);
+                details.set_item("function_name", function)?;
+                details.set_item("timeout_s", limit_us as f64 / 1e6)?;
+                PyErr::from_value(exceptions.getattr("TaskTimeoutError")?.call((), Some(&details))?)
+            }
             Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
         })
     };

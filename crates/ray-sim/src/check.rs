@@ -68,6 +68,7 @@ impl Cause {
             | Failure::StoreFull { .. }
             | Failure::Deadlock { .. }
             | Failure::Unschedulable { .. }
+            | Failure::TimedOut { .. }
             | Failure::ActorUnschedulable { .. } => Cause::Unexpected,
         }
     }

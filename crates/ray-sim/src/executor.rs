@@ -234,6 +234,7 @@ impl Cluster {
             shape,
             max_retries: spawn.retries,
             parent: self.parent(proc),
+            shown_as: None,
         };
         let task = self.core(proc).submit(spec);
         self.retries.insert(task, spawn.retries);

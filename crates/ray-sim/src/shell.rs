@@ -49,6 +49,7 @@ impl Cluster {
                     let bytes = [&header.encode()[..], &body].concat();
                     self.push(proc, worker, Lane::Tasks, bytes);
                 }
+                Action::Devices { worker, devices } => self.push(proc, worker, Lane::Tasks, record::devices(&devices)),
                 Action::Recall(worker) => self.push(proc, worker, Lane::Tasks, record::recall().to_vec()),
                 Action::Cancel { worker, seq, force, recursive } => {
                     self.push(proc, worker, Lane::Tasks, record::cancel(seq, force, recursive).to_vec());
@@ -120,12 +121,13 @@ impl Cluster {
             FromScheduler::FlushReports { request } => {
                 self.core(proc).flush_reports();
                 self.carry_out(proc)?;
-                self.say(proc, ToScheduler::Flushed { request: *request });
+                let idle = self.core(proc).idle_leases();
+                self.say(proc, ToScheduler::Flushed { request: *request, idle });
             }
             FromScheduler::Deadlock { task, cycle } => {
                 return Err(format!("task {task} is told of a deadlock that is none: {cycle}"));
             }
-            FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts }) => {
+            FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts, .. }) => {
                 self.becomes(proc, *actor, creation, *restarts)?;
             }
             FromScheduler::Actor(ActorNotice::Finish) => {
@@ -218,6 +220,7 @@ impl Cluster {
                         self.procs[proc].unstarted.push_back(Unstarted { from: client, header, body: body.to_vec() });
                     }
                     Record::Recall => self.give_back(proc, Some(client)),
+                    Record::Devices(_) => {}
                     Record::Cancel { seq, force, recursive } => self.cancel_received(proc, client, seq, force, recursive)?,
                     _ => {
                         return Err(format!("process {proc} was pushed something that is no task"));

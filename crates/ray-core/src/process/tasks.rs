@@ -4,7 +4,7 @@ use super::{Action, LONG_TASK, ObjectView, Process, ShapeId, TaskSpec};
 use ray_protocol::control::{GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError, ResultValues, TaskHeader, flag};
 use ray_protocol::value::Exit;
-use ray_protocol::{Bytes, ClientId, Failure, NodeId, ObjectId, TaskId, Value};
+use ray_protocol::{Bytes, ClientId, Failure, FunctionId, NodeId, ObjectId, TaskId, Value};
 use std::borrow::Cow;
 
 /// One task between submission and its last result.
@@ -30,6 +30,8 @@ struct Links {
     nested: Box<[ObjectId]>,
     actor: Option<TaskId>,
     parent: Option<TaskId>,
+    /// What it is called, when that is not its function's name.
+    shown_as: Option<FunctionId>,
 }
 
 impl Task {
@@ -46,6 +48,11 @@ impl Task {
     /// The actor it is a call of.
     pub(super) fn actor(&self) -> Option<TaskId> {
         self.links.as_ref().and_then(|links| links.actor)
+    }
+
+    /// What users know it as.
+    pub(super) fn shown_as(&self) -> FunctionId {
+        self.links.as_ref().and_then(|links| links.shown_as).unwrap_or(self.header.function)
     }
 
     /// The task that submitted it.
@@ -78,7 +85,7 @@ impl Process {
         }
         self.report(GraphEvent::Submitted {
             seq: id.seq,
-            function: spec.function,
+            function: spec.shown_as.unwrap_or(spec.function),
             returns: spec.returns,
             parent: spec.parent,
             inputs: spec.inputs.clone(),
@@ -93,7 +100,13 @@ impl Process {
             self.retain_known(object);
         }
         let flags = spec.flags | if spec.nested.is_empty() { 0 } else { flag::HAS_REFS };
-        let links = Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent };
+        let links = Links {
+            inputs: spec.inputs.into(),
+            nested: spec.nested.into(),
+            actor,
+            parent: spec.parent,
+            shown_as: spec.shown_as,
+        };
         let task = Task {
             header: TaskHeader {
                 flags,
@@ -189,7 +202,7 @@ impl Process {
     }
 
     pub(super) fn fail_cancelled(&mut self, seq: u64) {
-        let function = self.tasks.get(&seq).map_or_else(String::new, |task| self.function_name(task.header.function));
+        let function = self.tasks.get(&seq).map_or_else(String::new, |task| self.function_name(task.shown_as()));
         self.fail_task(seq, &Failure::Cancelled { function }.into_value());
     }
 
@@ -379,7 +392,7 @@ impl Process {
     }
 
     /// Puts tasks back at the front of their queue, in the order given.
-    fn requeue(&mut self, shape: ShapeId, tasks: impl IntoIterator<Item = u64, IntoIter: DoubleEndedIterator>) {
+    pub(super) fn requeue(&mut self, shape: ShapeId, tasks: impl IntoIterator<Item = u64, IntoIter: DoubleEndedIterator>) {
         for seq in tasks.into_iter().rev() {
             let Some(task) = self.tasks.get_mut(&seq) else { continue };
             if task.cancelled {
@@ -409,7 +422,7 @@ impl Process {
                 self.void_lost_results(worker, seq);
                 let task = self.tasks.get_mut(&seq).expect("just seen");
                 if task.retries_left == 0 || task.cancelled {
-                    let (function, attempts, cancelled) = (task.header.function, task.header.attempt, task.cancelled);
+                    let (function, attempts, cancelled) = (task.shown_as(), task.header.attempt, task.cancelled);
                     let function = self.function_name(function);
                     let failure = if cancelled && exit.signal.is_some() {
                         Failure::Cancelled { function }
@@ -436,7 +449,7 @@ impl Process {
         }
     }
 
-    fn learn_run_time(&mut self, function: ray_protocol::FunctionId, run_time_us: u32) {
+    fn learn_run_time(&mut self, function: FunctionId, run_time_us: u32) {
         let sample = run_time_us as f32;
         let mean = self.run_times.entry(function).or_insert(sample);
         // A rise is believed at once, a fall slowly: pushing behind a long task costs more than not pushing behind a short one.

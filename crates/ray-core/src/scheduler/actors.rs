@@ -120,7 +120,7 @@ impl Scheduler {
             self.actor_dies(actor, postcard_failure(&failure));
             return;
         }
-        let fits = |node: &&workers::Node| node.alive && node.zygote_ready && node.available().covers(&entry.spec.placement);
+        let fits = |node: &&workers::Node| node.alive && node.zygote_ready && node.has_room(&entry.spec.placement);
         let Some(node) = self.nodes.values().find(fits).map(|node| node.id) else {
             let shape = entry.spec.placement.clone();
             self.revoke_for(ClientId(0), &shape, 1);
@@ -128,7 +128,7 @@ impl Scheduler {
         };
         let (holds, environment) = (entry.spec.running.clone(), entry.spec.environment.clone());
         self.actors.get_mut(&actor).expect("just seen").state = State::Starting;
-        if !self.spawn(node, Spawning { actor: Some(actor), holds }, environment) {
+        if !self.spawn(node, Spawning { actor: Some(actor), holds, ..Spawning::default() }, environment) {
             let failure = self.death(actor, String::from("no worker process can be started on its node"));
             self.actor_dies(actor, failure);
         }
@@ -142,8 +142,9 @@ impl Scheduler {
         };
         entry.state = State::Constructing(worker);
         let (holds, creation, restarts) = (entry.spec.running.clone(), entry.spec.creation.clone(), entry.restarts);
+        let devices = self.workers[&worker].devices.ids.clone();
         self.change_worker(worker, |state| state.work = Work::Actor { actor, holds });
-        self.send(worker, FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts }));
+        self.send(worker, FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts, devices }));
     }
 
     fn actor_constructed(&mut self, client: ClientId, actor: TaskId, failure: Option<Vec<u8>>) {

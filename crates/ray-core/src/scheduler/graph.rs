@@ -37,11 +37,23 @@ struct Node {
     state: TaskState,
 }
 
+/// What everybody is asked for news about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The graph.
+    Graph,
+    /// The cluster: who keeps leases without using them.
+    Cluster,
+}
+
 /// A client waits for an answer that needs everybody's reports.
 #[derive(Debug)]
 pub(super) struct PendingAnswer {
     client: ClientId,
     request: u64,
+    wanted: Wanted,
+    /// Workers leased to those who have reported that have nothing to do.
+    idle: BTreeSet<ClientId>,
     flush: u64,
     awaited: BTreeSet<ClientId>,
     pub(super) deadline: Time,
@@ -200,8 +212,8 @@ impl Node {
 }
 
 impl Scheduler {
-    /// Asks everyone for their news, then answers with the graph.
-    pub(super) fn gather_graph(&mut self, client: ClientId, request: u64) {
+    /// Asks everyone for their news, then answers with what is wanted.
+    pub(super) fn gather(&mut self, client: ClientId, request: u64, wanted: Wanted) {
         let flush = self.next_request;
         self.next_request += 1;
         let awaited: BTreeSet<ClientId> = self.clients.keys().copied().collect();
@@ -209,15 +221,17 @@ impl Scheduler {
             self.send(other, FromScheduler::FlushReports { request: flush });
         }
         let deadline = self.now.plus(REPORT_WAIT);
-        self.pending_answers.push(PendingAnswer { client, request, flush, awaited, deadline });
+        let idle = BTreeSet::new();
+        self.pending_answers.push(PendingAnswer { client, request, wanted, idle, flush, awaited, deadline });
     }
 
-    pub(super) fn flushed(&mut self, client: ClientId, request: u64) {
+    pub(super) fn flushed(&mut self, client: ClientId, request: u64, idle: &[ClientId]) {
         if self.deadlock_flushed(client, request) {
             return;
         }
         if let Some(at) = self.pending_answers.iter().position(|answer| answer.flush == request) {
             self.pending_answers[at].awaited.remove(&client);
+            self.pending_answers[at].idle.extend(idle);
             self.answer_if_complete(at);
         }
     }
@@ -248,7 +262,10 @@ impl Scheduler {
             return;
         }
         let answer = self.pending_answers.remove(at);
-        let pieces = self.graph.pieces();
+        let pieces = match answer.wanted {
+            Wanted::Graph => self.graph.pieces(),
+            Wanted::Cluster => vec![AnswerPart::Cluster(self.cluster_view(&answer.idle))],
+        };
         let last = pieces.len() - 1;
         for (number, part) in pieces.into_iter().enumerate() {
             let message = FromScheduler::Answer { request: answer.request, part, more: number < last };

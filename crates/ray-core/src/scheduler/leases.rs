@@ -97,7 +97,7 @@ impl Scheduler {
 
     /// An idle worker on a node with room for the wish, preferably near its data.
     fn find_worker(&self, wish: &Wish) -> Option<ClientId> {
-        let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].available().covers(&wish.shape);
+        let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].has_room(&wish.shape);
         let idle = self
             .workers
             .iter()
@@ -119,8 +119,13 @@ impl Scheduler {
     fn grant(&mut self, worker: ClientId, wish: &Wish) {
         let (to, shape) = (wish.client, wish.shape.clone());
         let node = self.workers[&worker].node;
-        self.change_worker(worker, |state| state.work = Work::Leased { to, shape, asked_back: None });
-        self.send(to, FromScheduler::Grant { worker, node, shape: wish.shape.clone() });
+        let devices = self.nodes.get_mut(&node).expect("nodes are never removed").devices.assign(&shape);
+        let ids = devices.ids.clone();
+        self.change_worker(worker, |state| {
+            state.work = Work::Leased { to, shape, asked_back: None };
+            state.devices = devices;
+        });
+        self.send(to, FromScheduler::Grant { worker, node, shape: wish.shape.clone(), devices: ids });
     }
 
     /// For wishes that were not met: more workers where resources are free, else leases of others asked back.
@@ -138,6 +143,9 @@ impl Scheduler {
         for (client, shape, count) in wanted {
             let mut missing = count;
             for (node, free, coming) in &mut room {
+                if !self.nodes[node].devices.fit(&shape) {
+                    continue;
+                }
                 while missing > 0 && free.covers(&shape) {
                     free.subtract(&shape);
                     missing -= 1;
@@ -233,6 +241,7 @@ impl Scheduler {
                 state.work = Work::Idle(now);
                 state.is_blocked = false;
             });
+            self.take_devices_back(worker);
         }
     }
 

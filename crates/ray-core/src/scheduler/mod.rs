@@ -24,6 +24,7 @@
 
 mod actors;
 mod deadlock;
+mod devices;
 mod graph;
 mod leases;
 mod objects;
@@ -261,6 +262,7 @@ impl Scheduler {
     fn client_said(&mut self, client: ClientId, message: ToScheduler) {
         match message {
             ToScheduler::WantLeases { shape, count, near } => self.wish(client, shape, count, near),
+            ToScheduler::Retire { waits } => self.retires(client, waits),
             ToScheduler::ReturnLease { worker } => self.lease_returned(client, worker),
             ToScheduler::OpenChannel { to } => self.channel(client, to, FromScheduler::ChannelOpened { from: client }),
             ToScheduler::AcceptChannel { to } => self.channel(client, to, FromScheduler::ChannelAccepted { from: client }),
@@ -273,7 +275,7 @@ impl Scheduler {
             ToScheduler::Blocked { task, objects } => self.blocked(client, task, objects),
             ToScheduler::Unblocked => self.unblocked(client),
             ToScheduler::Report(events) => self.graph.record(client, events),
-            ToScheduler::Flushed { request } => self.flushed(client, request),
+            ToScheduler::Flushed { request, idle } => self.flushed(client, request, &idle),
             ToScheduler::Ask { request, question } => self.asked(client, request, question),
             ToScheduler::Shutdown => self.shutdown_asked(client),
             ToScheduler::KillWorker { worker, reason } => self.kill_worker(worker, reason),
@@ -385,11 +387,8 @@ impl Scheduler {
 
     fn asked(&mut self, client: ClientId, request: u64, question: Question) {
         match question {
-            Question::Graph => self.gather_graph(client, request),
-            Question::Cluster => {
-                let view = self.cluster_view();
-                self.answer(client, request, AnswerPart::Cluster(view));
-            }
+            Question::Graph => self.gather(client, request, graph::Wanted::Graph),
+            Question::Cluster => self.gather(client, request, graph::Wanted::Cluster),
             Question::Explain(object) => {
                 let text = self.explain(object);
                 self.answer(client, request, AnswerPart::Text(text));
@@ -424,7 +423,19 @@ impl Scheduler {
         counters
     }
 
-    fn cluster_view(&self) -> ClusterView {
+    /// `idle` are leased workers that have nothing to do: what their tasks would hold is free for everybody who asks for it.
+    fn cluster_view(&self, idle: &BTreeSet<ClientId>) -> ClusterView {
+        let available = |node: &Node| {
+            let mut available = node.available();
+            for client in idle {
+                if let Some(worker) = self.workers.get(client).filter(|worker| worker.node == node.id)
+                    && let workers::Work::Leased { .. } = worker.work
+                {
+                    available.add(&worker.held());
+                }
+            }
+            available
+        };
         let nodes = self
             .nodes
             .values()
@@ -432,7 +443,7 @@ impl Scheduler {
                 node: node.id,
                 alive: node.alive,
                 total: node.total.clone(),
-                available: node.available(),
+                available: available(node),
                 store_socket: node.store_socket.clone(),
                 store_capacity_bytes: node.store_capacity_bytes,
             })

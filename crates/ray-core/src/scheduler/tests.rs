@@ -2,6 +2,7 @@
 
 use super::*;
 use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec};
+use ray_protocol::value::RESOURCE_UNIT;
 use ray_protocol::{Failure, Location, SegmentId, Value};
 use std::time::Duration;
 
@@ -17,7 +18,13 @@ struct Cluster {
 impl Cluster {
     /// With [`DRIVER`] connected, and workers 2, 3, … idle.
     fn new(cpus: u32) -> Self {
-        let node = NodeConfig { resources: Resources::cpus(u64::from(cpus)), workers: cpus, store_socket: String::new() };
+        Self::with_gpus(cpus, 0)
+    }
+
+    fn with_gpus(cpus: u32, gpus: u64) -> Self {
+        let mut resources = Resources::cpus(u64::from(cpus));
+        resources.add(&gpu(gpus * RESOURCE_UNIT));
+        let node = NodeConfig { resources, workers: cpus, store_socket: String::new() };
         let config = Config { cluster: 1, nodes: vec![node], fail_unschedulable: true };
         let mut cluster = Cluster { scheduler: Scheduler::new(config), now_ms: 0 };
         cluster.on(Event::StoreJoined { node: NODE, capacity_bytes: 1 << 20 });
@@ -65,12 +72,17 @@ impl Cluster {
     }
 }
 
+/// This much of a GPU.
+fn gpu(amount: u64) -> Resources {
+    Resources::new([(String::from("GPU"), amount)])
+}
+
 fn killed() -> Exit {
     Exit { pid: 100, signal: Some(9), ..Exit::default() }
 }
 
 fn grant(to: ClientId, worker: u32) -> Action {
-    Action::Client(to, FromScheduler::Grant { worker: ClientId(worker), node: NODE, shape: Resources::cpus(1) })
+    Action::Client(to, FromScheduler::Grant { worker: ClientId(worker), node: NODE, shape: Resources::cpus(1), devices: vec![] })
 }
 
 fn revoke(from: ClientId, worker: u32) -> Action {
@@ -350,7 +362,7 @@ fn live_actor(max_restarts: i64) -> Cluster {
 fn an_actor_gets_a_fresh_worker_and_its_callers_hear_where_it_is() {
     let mut cluster = Cluster::new(1);
     assert_eq!(create(&mut cluster, 0, "")[1], spawn(2));
-    let call_up = ActorNotice::Become { actor: ACTOR, creation: Vec::new(), restarts: 0 };
+    let call_up = ActorNotice::Become { actor: ACTOR, creation: Vec::new(), restarts: 0, devices: vec![] };
     assert_eq!(cluster.on(Event::WorkerJoined { spawn: 2, pid: 102 })[1], notice(ClientId(3), call_up));
     let constructed = ToScheduler::Actor(ActorMessage::Constructed { actor: ACTOR, failure: None });
     let alive = ActorNotice::Alive { actor: ACTOR, worker: ClientId(3), restarts: 0 };
@@ -402,4 +414,100 @@ fn a_name_belongs_to_one_live_actor() {
 fn an_actor_dies_with_the_driver_that_made_it() {
     let mut cluster = live_actor(-1);
     assert!(cluster.on(Event::ClientGone(DRIVER)).contains(&kill(2)));
+}
+
+// -- GPUs, workers that end by themselves, what is available ------------------------------------------------------------------
+
+/// The workers granted for GPUs, each with its devices.
+fn devices(actions: &[Action]) -> Vec<(u32, Vec<u32>)> {
+    let granted = |action: &Action| match action {
+        Action::Client(_, FromScheduler::Grant { worker, devices, .. }) => Some((worker.0, devices.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(granted).collect()
+}
+
+fn wants_gpus(cluster: &mut Cluster, amount: u64, count: u32) -> Vec<Action> {
+    cluster.says(DRIVER, ToScheduler::WantLeases { shape: gpu(amount), count, near: None })
+}
+
+#[test]
+fn whole_gpus_come_with_one_lease_each_and_come_back_with_it() {
+    let mut cluster = Cluster::with_gpus(3, 2);
+    let granted = wants_gpus(&mut cluster, RESOURCE_UNIT, 4);
+    assert_eq!(devices(&granted), [(2, vec![0]), (3, vec![1])]);
+    let again = cluster.says(DRIVER, ToScheduler::ReturnLease { worker: ClientId(3) });
+    assert_eq!(devices(&again), [(3, vec![1])]);
+    let after_death = cluster.dies(ClientId(2), 1);
+    assert_eq!(devices(&after_death), [(4, vec![0])]);
+}
+
+#[test]
+fn halves_of_two_gpus_are_no_whole_one() {
+    let mut cluster = Cluster::with_gpus(5, 2);
+    let three_quarters = RESOURCE_UNIT / 4 * 3;
+    assert_eq!(devices(&wants_gpus(&mut cluster, three_quarters, 2)), [(2, vec![0]), (3, vec![1])]);
+    let refused = wants_gpus(&mut cluster, RESOURCE_UNIT / 2, 1);
+    assert_eq!(devices(&refused), []);
+    assert!(!refused.iter().any(|action| matches!(action, Action::Zygote(..))), "another worker would be of no use");
+    assert_eq!(devices(&wants_gpus(&mut cluster, RESOURCE_UNIT / 4, 1)), [(4, vec![0])]);
+}
+
+#[test]
+fn a_task_that_waits_lends_its_cpus_and_not_its_gpus() {
+    let mut cluster = Cluster::with_gpus(1, 1);
+    let mut shape = Resources::cpus(1);
+    shape.add(&gpu(RESOURCE_UNIT));
+    cluster.says(DRIVER, ToScheduler::WantLeases { shape, count: 1, near: None });
+    let task = TaskId { client: DRIVER, seq: 1 };
+    cluster.says(ClientId(2), ToScheduler::Blocked { task: Some(task), objects: vec![own(DRIVER, 9)] });
+    cluster.wants(ClientId(2), 1);
+    cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
+    assert_eq!(devices(&wants_gpus(&mut cluster, RESOURCE_UNIT, 1)), []);
+}
+
+#[test]
+fn a_worker_that_ends_by_itself_is_replaced_and_its_gpu_is_free_when_it_has_ended() {
+    let mut cluster = Cluster::with_gpus(1, 1);
+    wants_gpus(&mut cluster, RESOURCE_UNIT, 1);
+    assert_eq!(cluster.says(ClientId(2), ToScheduler::Retire { waits: false }), [spawn(2)]);
+    cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
+    assert_eq!(devices(&wants_gpus(&mut cluster, RESOURCE_UNIT, 1)), []);
+    assert_eq!(cluster.says(DRIVER, ToScheduler::ReturnLease { worker: ClientId(2) }), [], "the lease is over already");
+    assert_eq!(devices(&cluster.dies(ClientId(2), 1)), [(3, vec![0])]);
+}
+
+#[test]
+fn one_that_waits_for_its_children_leaves_them_its_gpu() {
+    let mut cluster = Cluster::with_gpus(1, 1);
+    wants_gpus(&mut cluster, RESOURCE_UNIT, 1);
+    cluster.says(ClientId(2), ToScheduler::Retire { waits: true });
+    cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
+    let child = cluster.says(ClientId(2), ToScheduler::WantLeases { shape: gpu(RESOURCE_UNIT), count: 1, near: None });
+    assert_eq!(devices(&child), [(3, vec![0])]);
+}
+
+#[test]
+fn a_lease_that_is_only_kept_counts_as_available() {
+    let mut cluster = Cluster::new(2);
+    cluster.wants(DRIVER, 2);
+    let mut available = |idle: Vec<ClientId>| {
+        let asked = cluster.says(DRIVER, ToScheduler::Ask { request: 1, question: Question::Cluster });
+        let mut answers = Vec::new();
+        for action in asked {
+            if let Action::Client(client, FromScheduler::FlushReports { request }) = action {
+                let idle = if client == DRIVER { idle.clone() } else { Vec::new() };
+                answers.extend(cluster.says(client, ToScheduler::Flushed { request, idle }));
+            }
+        }
+        match &answers[..] {
+            [Action::Client(DRIVER, FromScheduler::Answer { part: AnswerPart::Cluster(view), .. })] => {
+                view.nodes[0].available.amount("CPU") / RESOURCE_UNIT
+            }
+            other => panic!("no answer: {other:?}"),
+        }
+    };
+    assert_eq!(available(vec![]), 0);
+    assert_eq!(available(vec![ClientId(2)]), 1);
+    assert_eq!(available(vec![ClientId(3), ClientId(2), ClientId(77)]), 2);
 }

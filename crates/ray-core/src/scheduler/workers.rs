@@ -1,10 +1,12 @@
 //! Nodes and their worker processes: asked of the zygote, idle, at work, gone.
 
+use super::devices::{Assigned, Devices};
 use super::{Action, NodeConfig, Scheduler};
 use crate::Time;
 use ray_protocol::control::{SchedulerToStore, ToZygote};
 use ray_protocol::value::Exit;
 use ray_protocol::{ClientId, NodeId, Resources};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ pub(super) struct Node {
     pub(super) total: Resources,
     /// What unblocked leases and actors hold. May exceed `total` for a while: a task whose wait ended goes on at once.
     pub(super) in_use: Resources,
+    pub(super) devices: Devices,
     /// Workers kept ready, leased ones included.
     pub(super) target: u32,
     /// Asked of the zygote and not here yet.
@@ -35,6 +38,8 @@ pub(super) struct Spawning {
     pub(super) actor: Option<ray_protocol::TaskId>,
     /// What that will hold of the node, kept free for it from now on.
     pub(super) holds: Resources,
+    /// The GPUs among it.
+    pub(super) devices: Assigned,
 }
 
 /// A connected worker.
@@ -45,6 +50,8 @@ pub(super) struct Worker {
     pub(super) work: Work,
     /// Its task waits: what it holds is free meanwhile.
     pub(super) is_blocked: bool,
+    /// The GPUs its tasks use, also while they wait; they are free when the lease is over or its process has ended.
+    pub(super) devices: Assigned,
 }
 
 /// What a worker is for just now.
@@ -97,6 +104,7 @@ impl Node {
             alive: true,
             total: config.resources.clone(),
             in_use: Resources::default(),
+            devices: Devices::new(&config.resources),
             target: config.workers,
             spawning: BTreeMap::new(),
             zygote_ready: false,
@@ -112,6 +120,11 @@ impl Node {
         let mut free = self.total.clone();
         free.subtract(&self.in_use);
         free
+    }
+
+    /// Whether this much is free, down to single GPUs.
+    pub(super) fn has_room(&self, shape: &Resources) -> bool {
+        self.available().covers(shape) && self.devices.fit(shape)
     }
 }
 
@@ -136,7 +149,7 @@ impl Scheduler {
     }
 
     /// Asks a node's zygote for one more worker; false when none can be had there any more.
-    pub(super) fn spawn(&mut self, node: NodeId, what: Spawning, environment: Vec<(String, String)>) -> bool {
+    pub(super) fn spawn(&mut self, node: NodeId, mut what: Spawning, environment: Vec<(String, String)>) -> bool {
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
         if !entry.alive || !entry.zygote_ready || entry.stillborn >= MAX_STILLBORN {
             return false;
@@ -144,6 +157,7 @@ impl Scheduler {
         let spawn = self.next_spawn;
         self.next_spawn += 1;
         entry.in_use.add(&what.holds);
+        what.devices = entry.devices.assign(&what.holds);
         entry.spawning.insert(spawn, what);
         self.actions.push_back(Action::Zygote(node, ToZygote::Spawn { spawn, environment }));
         true
@@ -162,7 +176,7 @@ impl Scheduler {
         let Some((node, what)) = self.take_spawning(spawn) else { return };
         self.nodes.get_mut(&node).expect("nodes are never removed").stillborn = 0;
         let client = self.join(pid, node, None, false);
-        self.workers.insert(client, Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false });
+        self.workers.insert(client, Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false, devices: what.devices });
         if let Some(actor) = what.actor {
             self.place_actor(actor, client);
         }
@@ -194,8 +208,9 @@ impl Scheduler {
     }
 
     fn stillborn(&mut self, spawn: u64, exit: &Exit) {
-        let Some((node, what)) = self.take_spawning(spawn) else { return };
+        let Some((node, mut what)) = self.take_spawning(spawn) else { return };
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
+        entry.devices.take_back(&mut what.devices);
         entry.stillborn += 1;
         let gave_up = entry.stillborn >= MAX_STILLBORN;
         if gave_up {
@@ -229,6 +244,7 @@ impl Scheduler {
 
     fn bury_worker(&mut self, client: ClientId, mut exit: Exit) {
         exit.pid = self.clients.get(&client).map_or(exit.pid, |known| known.pid);
+        self.take_devices_back(client);
         let Some(worker) = self.workers.remove(&client) else { return };
         self.occupy(worker.node, &worker, false);
         self.bury(client, exit.clone());
@@ -240,12 +256,33 @@ impl Scheduler {
 
     /// Adds or takes away what a worker holds just now from its node's books.
     pub(super) fn occupy(&mut self, node: NodeId, worker: &Worker, begins: bool) {
-        let Some(held) = worker.held() else { return };
+        let held = worker.held();
         let node = self.nodes.get_mut(&node).expect("nodes are never removed");
         if begins {
-            node.in_use.add(held);
+            node.in_use.add(&held);
         } else {
-            node.in_use.subtract(held);
+            node.in_use.subtract(&held);
+        }
+    }
+
+    /// The GPUs a worker's tasks used are free.
+    pub(super) fn take_devices_back(&mut self, client: ClientId) {
+        let Some(worker) = self.workers.get_mut(&client) else { return };
+        let node = self.nodes.get_mut(&worker.node).expect("nodes are never removed");
+        node.devices.take_back(&mut worker.devices);
+    }
+
+    /// A worker ends by its own wish, for its function asks for a new process. Its GPUs are free when the process is gone; at once if it
+    /// waits for tasks of its own, which may need them.
+    pub(super) fn retires(&mut self, client: ClientId, waits: bool) {
+        let Some(worker) = self.workers.get(&client) else { return };
+        let node = worker.node;
+        if matches!(worker.work, Work::Idle(_) | Work::Leased { .. }) {
+            self.change_worker(client, |worker| worker.work = Work::Retiring);
+            if waits {
+                self.take_devices_back(client);
+            }
+            self.refill(node);
         }
     }
 
@@ -327,9 +364,10 @@ impl Scheduler {
         entry.alive = false;
         entry.zygote_ready = false;
         entry.store_ready = false;
-        let unborn: Vec<Spawning> = core::mem::take(&mut entry.spawning).into_values().collect();
-        for what in &unborn {
+        let mut unborn: Vec<Spawning> = core::mem::take(&mut entry.spawning).into_values().collect();
+        for what in &mut unborn {
             entry.in_use.subtract(&what.holds);
+            entry.devices.take_back(&mut what.devices);
         }
         let there: Vec<ClientId> = self.workers.iter().filter(|(_, worker)| worker.node == node).map(|(id, _)| *id).collect();
         for client in there {
@@ -371,13 +409,15 @@ impl Scheduler {
                 in_use.add(&what.holds);
             }
             for worker in self.workers.values().filter(|worker| worker.node == node.id) {
-                if let Some(held) = worker.held() {
-                    in_use.add(held);
-                }
+                in_use.add(&worker.held());
             }
             let same = in_use.iter().all(|(name, amount)| node.in_use.amount(name) == amount)
                 && node.in_use.iter().all(|(name, amount)| in_use.amount(name) == amount);
             assert!(same, "S-2: node {} books {} in use, its workers hold {in_use}", node.id, node.in_use);
+            let there = self.workers.values().filter(|worker| worker.node == node.id).map(|worker| &worker.devices);
+            let assigned = there.chain(node.spawning.values().map(|what| &what.devices));
+            let same = node.devices.is_free_but_for(&node.total, assigned);
+            assert!(same, "S-2: the GPUs of node {} are not those its workers have or leave", node.id);
         }
         for (client, worker) in &self.workers {
             assert!(self.clients.contains_key(client), "S-4: worker {client} is no client");
@@ -389,13 +429,19 @@ impl Scheduler {
 }
 
 impl Worker {
-    /// What it holds of its node just now.
-    pub(super) fn held(&self) -> Option<&Resources> {
+    /// What it holds of its node just now. A task or call that waits lends its CPUs only: what else it holds (memory, a GPU with data on it,
+    /// a licence) is in use all the same.
+    pub(super) fn held(&self) -> Cow<'_, Resources> {
         match &self.work {
-            Work::Leased { shape, .. } if !self.is_blocked => Some(shape),
-            // What an actor holds besides CPUs is set up in its process; it cannot be lent for the length of a wait.
-            Work::Actor { holds, .. } if !self.is_blocked || holds.iter().any(|(name, _)| name != "CPU") => Some(holds),
-            Work::Actor { .. } | Work::Leased { .. } | Work::Idle(_) | Work::Retiring => None,
+            Work::Leased { shape: holds, .. } | Work::Actor { holds, .. } => {
+                if self.is_blocked {
+                    let others = holds.iter().filter(|(name, _)| *name != "CPU").map(|(name, amount)| (name.to_owned(), amount));
+                    Cow::Owned(Resources::new(others))
+                } else {
+                    Cow::Borrowed(holds)
+                }
+            }
+            Work::Idle(_) | Work::Retiring => Cow::Owned(Resources::default()),
         }
     }
 }

@@ -1,5 +1,6 @@
 """The names of the package: which there are, what they do before a cluster exists, which of them start one."""
 
+import json
 import re
 import subprocess
 import sys
@@ -156,6 +157,31 @@ class TestLoggingConfig:
     def test_defaults(self):
         config = ray.LoggingConfig()
         assert (config.encoding, config.log_level, config.additional_log_standard_attrs) == ("TEXT", "INFO", [])
+
+
+def test_a_timeline(two_workers, tmp_path):
+    @ray.remote
+    def work(rounds):
+        return sum(range(rounds))
+
+    @ray.remote
+    def bad():
+        raise ValueError
+
+    ray.get([work.remote(100_000) for _ in range(3)])
+    ray.wait([bad.remote()])
+    events = ray.timeline()
+    assert sorted(event["name"] for event in events) == ["bad", "work", "work", "work"]
+    assert {event["args"]["ok"] for event in events if event["name"] == "work"} == {True}
+    workers = {f"worker:{row['pid']}" for row in ray._core.cluster_info()["workers"]}
+    for event in events:
+        assert event["ph"] == "X"
+        assert event["tid"] in workers
+        assert event["args"]["submitted_us"] <= event["ts"]
+    assert all(event["dur"] > 0 for event in events if event["name"] == "work")
+    path = tmp_path / "timeline.json"
+    assert ray.timeline(filename=str(path)) is None
+    assert len(json.loads(path.read_text())) == 4
 
 
 class TestInternalKv:

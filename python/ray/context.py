@@ -60,7 +60,7 @@ class RayContext(BaseContext):
     def __eq__(self, other):
         return isinstance(other, RayContext) and other.address_info == self.address_info
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as a dict
 
     def __repr__(self):
         return (

@@ -4,6 +4,10 @@
 class Language:
     """A language; equal to another of the same number."""
 
+    PYTHON: "Language"
+    JAVA: "Language"
+    CPP: "Language"
+
     def __init__(self, number):
         self._number = number
 

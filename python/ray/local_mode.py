@@ -198,6 +198,9 @@ class _Session:
     def core_counters(self):
         return {"local_objects": len(self.outcomes)}
 
+    def core_task_times(self):
+        return []  # nobody measures here: a profiler sees this process as a whole
+
     def core_key_value(self, operation, key, value=None, overwrite=True):
         table = self.key_values
         if operation == "put":

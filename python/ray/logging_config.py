@@ -61,7 +61,7 @@ class LoggingConfig:
     def __eq__(self, other):
         return isinstance(other, LoggingConfig) and vars(other) == vars(self)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def __repr__(self):
         return f"LoggingConfig(encoding={self.encoding!r}, log_level={self.log_level!r})"

@@ -58,7 +58,7 @@ def _check_returns(value):
     if value in ("dynamic", "streaming") if isinstance(value, str) else value >= 0:
         return None
     return (
-        "The keyword 'num_returns' only accepts None, a non-negative integer, or, for generators, \"streaming\" or \"dynamic\", "
+        'The keyword \'num_returns\' only accepts None, a non-negative integer, or, for generators, "streaming" or "dynamic", '
         f"got {value!r}."
     )
 

@@ -120,11 +120,14 @@ class RuntimeContext:
     def get(self):
         """dict: ids of job, node, namespace, and of task and actor if there are. Deprecated: ask for each by itself."""
         self._deprecated("get()", "its other methods")
-        context = {"job_id": self.job_id, "node_id": self.node_id, "namespace": self.namespace}
-        if _is_worker():
-            context["task_id"] = self.task_id
-        if self.actor_id is not None:
-            context["actor_id"] = self.actor_id
+        from ray.ids import ActorID, JobID, NodeID, TaskID
+
+        job, node = JobID.from_hex(self.get_job_id()), NodeID.from_hex(self.get_node_id())
+        context = {"job_id": job, "node_id": node, "namespace": self.namespace}
+        if self._running_task_id() is not None:
+            context["task_id"] = TaskID.from_hex(self._running_task_id())
+        if self.get_actor_id() is not None:
+            context["actor_id"] = ActorID.from_hex(self.get_actor_id())
         return context
 
     def get_job_id(self):

@@ -110,24 +110,39 @@ def actors(actor_id=None):
 
 
 def timeline(filename=None):
-    """What ran when, for the viewer of chrome://tracing.
+    """What ran where and when, for the viewer at chrome://tracing (or ui.perfetto.dev): a row for each worker.
+
+    A task is shown from when it began until its caller had the result.
 
     Args:
         filename (str | None): a file to write it to, as JSON.
 
     Returns:
-        list[dict] | None: the events, without a file.
+        list[dict] | None: the events; None when they were written to a file.
 
     Raises:
         RuntimeError: this process is in no cluster.
     """
     if not _core.is_connected():
         raise RuntimeError("Ray has not been started yet. Call ray.init() before asking for its timeline.")
-    names, rows, _ = _core.graph()
+    pids = {worker["client"]: worker["pid"] for worker in _core.cluster_info()["workers"]}
     events = []
-    for task, function, _, _, _, state, run_time_us, *times in rows:
-        if state != "finished" and state != "failed":
-            continue
+    for task, name, worker, submitted, began, ended, ok in _core.task_times():
+        if worker == _NOWHERE:
+            continue  # it failed without having run
+        events.append(
+            {
+                "cat": "task",
+                "name": name,
+                "ph": "X",
+                "ts": began,
+                "dur": ended - began,
+                "pid": _ADDRESS,
+                "tid": f"worker:{pids.get(worker, worker)}",
+                "cname": "generic_work" if ok else "terrible",
+                "args": {"task_id": task.hex(), "name": name, "ok": ok, "submitted_us": submitted},
+            }
+        )
     if filename is None:
         return events
     import json
@@ -163,6 +178,8 @@ def _amounts(amounts, node):
 
 _ADDRESS = "127.0.0.1"
 _HEAD = "node:__internal_head__"
+# What the graph says of a task that has run nowhere.
+_NOWHERE = 0
 
 
 def _hostname():

@@ -1,6 +1,6 @@
 """The old home of much that is now elsewhere: `ray.worker.global_worker` and its like, and `ray.worker.cleanup()` of 2016."""
 
-_warned = set()
+_warned: set[str] = set()
 
 
 def cleanup():

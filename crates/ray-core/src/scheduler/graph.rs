@@ -34,6 +34,8 @@ struct Node {
     inputs: Box<[ObjectId]>,
     returns: u32,
     run_time_us: u32,
+    took_us: u32,
+    worker: ClientId,
     state: TaskState,
 }
 
@@ -84,6 +86,8 @@ impl Graph {
                         inputs: inputs.into_boxed_slice(),
                         returns,
                         run_time_us: 0,
+                        took_us: 0,
+                        worker: ClientId::default(),
                         state: TaskState::Pending,
                     };
                     let tasks = self.tasks.entry(client).or_default();
@@ -98,10 +102,12 @@ impl Graph {
                         node.state = TaskState::Running;
                     }
                 }
-                GraphEvent::Finished { seq, ok, run_time_us } => {
+                GraphEvent::Finished { seq, ok, run_time_us, worker, at_us } => {
                     if let Some(node) = self.node_mut(TaskId { client, seq }) {
                         node.state = if ok { TaskState::Finished } else { TaskState::Failed };
                         node.run_time_us = run_time_us;
+                        node.took_us = u32::try_from(at_us.saturating_sub(node.at_us)).unwrap_or(u32::MAX);
+                        node.worker = worker;
                         self.finished += u64::from(ok);
                         self.failed += u64::from(!ok);
                     }
@@ -207,6 +213,9 @@ impl Node {
             inputs: self.inputs.to_vec(),
             state: self.state,
             run_time_us: self.run_time_us,
+            submitted_us: self.at_us,
+            took_us: self.took_us,
+            worker: self.worker,
         }
     }
 }

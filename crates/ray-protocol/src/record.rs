@@ -551,7 +551,9 @@ mod tests {
         for value in &values {
             write_result_value(&mut bytes, value, matches!(value, Value::Stored(_)));
         }
-        let Record::Result { seq: 3, first: 1, more: true, retry: false, last: false, run_time_us: 25, values: mut read } = read(&bytes).unwrap() else {
+        let Record::Result { seq: 3, first: 1, more: true, retry: false, last: false, run_time_us: 25, values: mut read } =
+            read(&bytes).unwrap()
+        else {
             panic!("not a result")
         };
         for value in values {

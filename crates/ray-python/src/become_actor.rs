@@ -324,8 +324,7 @@ impl Call {
         let overdue = if cancelled { self.client.timed_out(self.id) } else { None };
         let cancelled = cancelled && overdue.is_none() && self.client.is_call_cancelled(self.id);
         let retry = !cancelled && wants_retry(py, &self.options, error, overdue.is_some());
-        let failure =
-            overdue.map_or_else(|| attempt::failure(py, self.name(), error, cancelled), |overdue| overdue.into_value());
+        let failure = overdue.map_or_else(|| attempt::failure(py, self.name(), error, cancelled), |overdue| overdue.into_value());
         let mut record = Vec::new();
         self.with_task(|task, began| {
             write_failure(&mut record, &task.header, &failure, attempt::micros(began));

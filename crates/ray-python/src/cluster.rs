@@ -63,12 +63,7 @@ pub(crate) fn start_cluster(
     Ok(path)
 }
 
-fn launch(
-    scheduler: &Path,
-    mut start: Start,
-    environment: Vec<(String, String)>,
-    place: Option<&Path>,
-) -> io::Result<Running> {
+fn launch(scheduler: &Path, mut start: Start, environment: Vec<(String, String)>, place: Option<&Path>) -> io::Result<Running> {
     let session = place.map_or_else(SessionDir::create, SessionDir::create_below)?;
     // What earlier clusters of this user left behind when they were killed; nobody else's.
     let _ = ray_io::remove_stale(session.parent());

@@ -1,8 +1,8 @@
 //! The main loop of a worker: takes a task, has it run, sends what came of it.
 
 use crate::attempt::{self, Loaded};
-use crate::call_options::wants_retry;
 use crate::become_actor::{self, Actor};
+use crate::call_options::wants_retry;
 use crate::output;
 use crate::session::{self, raise_pending, signal_pending};
 use crate::setting;
@@ -159,8 +159,7 @@ impl Worker {
             {
                 marks |= flag::RETRY;
             }
-            let failure =
-                overdue.map_or_else(|| attempt::failure(py, &name, &error, cancelled), |overdue| overdue.into_value());
+            let failure = overdue.map_or_else(|| attempt::failure(py, &name, &error, cancelled), |overdue| overdue.into_value());
             self.record.clear();
             write_failure(&mut self.record, &task.header, &failure, attempt::micros(began));
         }

@@ -100,13 +100,8 @@ impl Process {
             self.retain_known(object);
         }
         let flags = spec.flags | if spec.nested.is_empty() { 0 } else { flag::HAS_REFS };
-        let links = Links {
-            inputs: spec.inputs.into(),
-            nested: spec.nested.into(),
-            actor,
-            parent: spec.parent,
-            shown_as: spec.shown_as,
-        };
+        let links =
+            Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent, shown_as: spec.shown_as };
         let task = Task {
             header: TaskHeader {
                 flags,

@@ -2,8 +2,8 @@
 
 use super::*;
 use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec};
-use ray_protocol::value::Exit;
 use ray_protocol::record::flag;
+use ray_protocol::value::Exit;
 use ray_protocol::{Failure, Location, Resources, SegmentId};
 
 const ME: ClientId = ClientId(1);

@@ -442,7 +442,7 @@ class TestGpus:
 
     def test_several(self, tmp_path):
         found = ray.get([gpus_of.options(num_gpus=2).remote(tmp_path / "n", 2) for _ in range(2)])
-        assert sorted(sum((ids for ids, _, _ in found), [])) == [0, 1, 2, 3]
+        assert sorted(number for ids, _, _ in found for number in ids) == [0, 1, 2, 3]
         assert all(visible == ",".join(map(str, ids)) for ids, visible, _ in found)
 
     def test_parts_share_one(self, tmp_path):
@@ -669,7 +669,13 @@ class TestNames:
 class TestAmounts:
     @pytest.mark.parametrize(
         ("chosen", "missing"),
-        [({"resources": {"chair": 1}}, "chair"), ({"resources": {"seat": 3}}, "seat"), ({"memory": 2**60}, "memory"), ({"num_gpus": 5}, "GPU")],
+        [
+            ({"resources": {"chair": 1}}, "chair"),
+            ({"resources": {"seat": 3}}, "seat"),
+            ({"memory": 2**60}, "memory"),
+            ({"num_gpus": 5}, "GPU"),
+            ({"accelerator_type": "X9"}, "accelerator_type:X9"),
+        ],
     )
     def test_what_no_node_has_is_named(self, chosen, missing):
         with pytest.raises(TaskUnschedulableError, match=missing):

@@ -37,18 +37,24 @@ __all__ = [
     "draw_graph",
     "explain",
     "find_actor",
+    "finish_output",
     "forget",
     "get",
     "graph",
+    "held_resources",
     "identity",
+    "inherit_environment",
+    "inherited_environment",
     "is_actor_call",
     "is_cancelled",
     "is_connected",
+    "is_interrupted",
     "is_ready",
     "key_value",
     "leave_actor",
     "list_actors",
     "next_notices",
+    "note_unfinished_output",
     "put",
     "rebuild_actor",
     "rebuild_reference",
@@ -137,6 +143,7 @@ class Caller:
         resources: Sequence[tuple[str, float]],
         max_retries: int,
         export: Callable[[], tuple[int, str, bytes]],
+        call_options: Callable[[], dict[str, Any]] | None = None,
     ) -> Caller: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -173,7 +180,7 @@ class Method:
         max_retries: int,
         unordered: bool,
         max_pending: int,
-        group: str | None,
+        call_options: dict[str, Any],
     ) -> Method: ...
     @property
     def name(self) -> str: ...
@@ -249,6 +256,12 @@ class Zygote:
 def run_worker() -> None: ...
 def current_function_name() -> str | None: ...
 def is_cancelled() -> bool: ...
+def is_interrupted() -> bool: ...
+def held_resources() -> dict[str, float] | None: ...
+def inherit_environment(variables: Sequence[tuple[str, str]]) -> None: ...
+def inherited_environment() -> list[tuple[str, str]]: ...
+def note_unfinished_output() -> None: ...
+def finish_output() -> None: ...
 
 # -- the cluster -----------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ def get_gpu_ids():
 
 
 def assigned_gpu_ids():
-    """list[int] | list[str]: the GPUs assigned to the task or actor that runs here; strings where `CUDA_VISIBLE_DEVICES` was set."""
+    """list[int] | list[str]: the GPUs assigned to the task or actor that runs here, as `get_gpu_ids` shows them."""
     names = visible_gpus()
     if names is None:
         return list(_assigned)

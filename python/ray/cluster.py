@@ -221,8 +221,8 @@ def _gpus(asked):
     visible = accelerators.visible_gpus()
     if visible is not None and asked > len(visible):
         raise ValueError(
-            f"num_gpus is {asked}, but {accelerators.VISIBLE} names {len(visible)} ({','.join(visible) or 'none'}). Ask for less, or "
-            "change the variable before the program starts."
+            f"num_gpus is {asked}, but {accelerators.VISIBLE} names {len(visible)} ({','.join(visible) or 'none'}). Ask for less, "
+            "or change the variable before the program starts."
         )
     return asked
 

@@ -66,11 +66,12 @@ def _check_returns(value):
 def _check_exceptions(value):
     if isinstance(value, bool):
         return None
+    wanted = "retry_exceptions must be either a boolean or a list of exceptions"
     for kind in value:
         if not isinstance(kind, type):
-            raise TypeError(f"retry_exceptions must be either a boolean or a list of exceptions, but {kind!r} is no class.")
+            raise TypeError(f"{wanted}, but {kind!r} is no class.")
         if not issubclass(kind, Exception):
-            return f"retry_exceptions must be either a boolean or a list of exceptions, but {kind.__name__} is no subclass of Exception."
+            return f"{wanted}, but {kind.__name__} is no subclass of Exception."
     return None
 
 
@@ -97,8 +98,8 @@ def _check_environment(value):
     for place in places:
         if isinstance(place, (str, os.PathLike)) and "://" not in str(place):
             return (
-                f"{str(place)!r} is not a valid URI. Passing directories or modules to be dynamically uploaded is only supported at "
-                "the job level, as ray.init(runtime_env=...)."
+                f"{str(place)!r} is not a valid URI. Passing directories or modules to be dynamically uploaded is only supported "
+                "at the job level, as ray.init(runtime_env=...)."
             )
     return None
 

@@ -89,7 +89,7 @@ class _Output(io.TextIOWrapper):
         return super().write(text)
 
     def finish_line(self):
-        """Ends a line that was begun, and sends it: nothing runs here that would go on with it, and drivers are shown whole lines."""
+        """Ends a line that was begun, and sends it: nothing runs here that would go on with it. Drivers are shown whole lines."""
         if not self._at_line_start:
             self.write("\n")
         self.flush()

@@ -200,8 +200,8 @@ impl Client {
         for &object in &task.claims {
             state.process.release(object);
         }
-        state.announce_shared();
         state.serving.limits.end(task.task());
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.answered == Some(task.task()) {
             self.shared.act(&mut state);

@@ -4,7 +4,7 @@ from asyncio import Future as AsyncioFuture
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from types import GenericAlias
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar, final
 
 from ray.ids import JobID, TaskID
 
@@ -111,6 +111,11 @@ def get(refs: ObjectRef[Any] | list[ObjectRef[Any]], timeout: float | None = Non
 def wait(
     refs: list[ObjectRef[Any]], num_returns: int, timeout: float | None
 ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]: ...
+@final
+class Completion:
+    def __new__(cls, refs: list[ObjectRef[Any]]) -> Self: ...
+    def take(self, timeout: float | None) -> list[ObjectRef[Any]]: ...
+
 def is_ready(reference: ObjectRef[Any]) -> bool: ...
 def watch(reference: ObjectRef[Any]) -> bool: ...
 

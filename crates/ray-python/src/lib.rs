@@ -47,7 +47,7 @@ mod _core {
     #[pymodule_export]
     use super::object_ref::{ObjectRef, rebuild_reference};
     #[pymodule_export]
-    use super::objects::{cancel, get, is_ready, put, wait, watch};
+    use super::objects::{Completion, cancel, get, is_ready, put, wait, watch};
     #[pymodule_export]
     use super::output::{finish_output, note_unfinished_output};
     #[pymodule_export]

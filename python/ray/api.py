@@ -44,7 +44,7 @@ def init(
         labels (dict[str, str] | None): labels of the node.
         object_store_memory (int | None): bytes objects may take; 30 % of the machine's memory by default.
         local_mode (bool): no processes are started: every task runs in this process, as soon as it is called. For debugging.
-        ignore_reinit_error (bool): a second call returns quietly.
+        ignore_reinit_error (bool): a second call changes nothing, and returns.
         job_config (ray.job_config.JobConfig | dict | None): what holds for all this program does.
         configure_logging (bool), logging_level (int | str | None), logging_format (str | None): the logger "ray"; False takes its
             handlers away.

@@ -153,12 +153,13 @@ class _Metadata:
             self.constructor.check_arguments(args, kwargs, _declared_type)
         chosen = {**self.chosen, **changes}
         options.check_actor_combination(chosen, self.description.is_async)
-        from ray.runtime_context import current_namespace
+        from ray.runtime_context import current_namespace, default_actor_lifetime
 
         if not _core.is_connected():
             from ray.api import _auto_init
 
             _auto_init()
+        chosen.setdefault("lifetime", default_actor_lifetime())
         name, namespace = chosen.get("name") or "", chosen.get("namespace") or current_namespace()
         if name and chosen.get("get_if_exists"):
             while True:

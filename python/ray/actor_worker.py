@@ -38,7 +38,9 @@ def is_actor():
 
 def exit_actor():
     """See `ray.actor.exit_actor`."""
-    if not is_actor():
+    from ray.runtime_context import _actor
+
+    if _actor() is None:
         raise TypeError("exit_actor() can only be called in an actor: this process is none.")
     raise ActorExit(0)
 
@@ -69,15 +71,18 @@ def construct(actor_id, key, restarts, args, kwargs):
     _details = serialization.loads(details)
     description = handle().__dict__["_description"]
     _class_name = description.class_name
-    from ray import task_setting, worker_main
+    from ray import process_title, task_setting, worker_main
 
     task_setting.settle_threads(_details["resources"].get("CPU", 0))
 
     worker_main.output_name = _class_name
+    process_title.set_title(f"ray::{_class_name}.__init__")
     cls = pickle.loads(blob)
     _instance = cls.__new__(cls, *args, **kwargs) if cls.__new__ is not object.__new__ else object.__new__(cls)
     if isinstance(_instance, cls):
         _instance.__init__(*args, **kwargs)
+    process_title.set_title(f"ray::{_class_name}")
+    worker_main.output_name = _output_name(_instance) or _class_name
     from ray.actor import method_id
 
     methods = []
@@ -91,6 +96,20 @@ def construct(actor_id, key, restarts, args, kwargs):
     if _details["max_concurrency"] > 1 or _details["groups"]:
         return "threads", methods
     return "calls", methods
+
+
+def _output_name(instance):
+    """What the actor's class says that it is called, in one line; None when it says nothing."""
+    if type(instance).__repr__ is object.__repr__:
+        return None
+    try:
+        return repr(instance).replace("\n", " ")[:_LONGEST_NAME]
+    except Exception:  # noqa: BLE001 - user code; a name is not worth an actor
+        return None
+
+
+# A dataclass may hold, and show, anything.
+_LONGEST_NAME = 200
 
 
 def _special(name):

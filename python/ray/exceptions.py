@@ -1183,8 +1183,10 @@ def _new_dual(cls, cause, fields, attributes):
     # Instance attributes of the cause would otherwise be hidden by defaults of the same name on its class.
     error.__dict__.update(getattr(cause, "__dict__", None) or {})
     error.__dict__.pop("__notes__", None)  # they are part of the remote traceback already
-    error.__dict__.update(attributes)
-    error.__dict__.update(fields)
+    ours = {**attributes, **fields}
+    if isinstance(cause, RayError):  # the actor it is about, say, where the task itself ran in none
+        ours = {name: value for name, value in ours.items() if value is not None or name not in cause.__dict__}
+    error.__dict__.update(ours)
     error.args = (cause,)
     return error
 

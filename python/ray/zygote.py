@@ -18,7 +18,7 @@ def main():
 
     import cloudpickle  # noqa: F401
 
-    from ray import _core, actor, actor_worker, signatures, worker_main  # noqa: F401
+    from ray import _core, actor, actor_worker, logging_config, process_title, runtime_env, signatures, worker_main  # noqa: F401
 
     # The kernel sends it when the scheduler dies, however it dies: what the workers started must go too, so we do not just end.
     signal.signal(signal.SIGTERM, _terminated)

@@ -254,6 +254,10 @@ pub enum GraphEvent {
         ok: bool,
         /// Execution time.
         run_time_us: u32,
+        /// Where it ran; none of the clients when it never did.
+        worker: ClientId,
+        /// When this was known, by the machine's monotonic clock.
+        at_us: u64,
     },
 }
 
@@ -465,6 +469,12 @@ pub struct TaskRow {
     pub state: TaskState,
     /// Execution time so far known.
     pub run_time_us: u32,
+    /// When it was submitted, by the machine's monotonic clock.
+    pub submitted_us: u64,
+    /// How long after that its end was known.
+    pub took_us: u32,
+    /// Where it ran, once it has ended.
+    pub worker: ClientId,
 }
 
 /// How far a task is, as the graph knows it.

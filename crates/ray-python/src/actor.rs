@@ -160,6 +160,24 @@ impl Method {
         Ok(Method { check, function, name, returns, declared, max_retries, unordered, max_pending, prepared, named_in })
     }
 
+    /// The name users see, "Class.method".
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many references a call returns.
+    #[getter]
+    fn returns(&self) -> u32 {
+        self.returns
+    }
+
+    /// The check of a call's arguments.
+    #[getter]
+    fn check(&self, py: Python<'_>) -> Py<Check> {
+        self.check.clone_ref(py)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.check)?;
         for declared in self.declared.iter().flatten() {

@@ -36,6 +36,8 @@ struct Node {
     inputs: Box<[ObjectId]>,
     returns: u32,
     run_time_us: u32,
+    took_us: u32,
+    worker: ClientId,
     state: TaskState,
 }
 
@@ -91,6 +93,8 @@ impl Graph {
                         inputs: inputs.into_boxed_slice(),
                         returns,
                         run_time_us: 0,
+                        took_us: 0,
+                        worker: ClientId::default(),
                         state: TaskState::Pending,
                     };
                     let tasks = self.tasks.entry(client).or_default();
@@ -103,13 +107,15 @@ impl Graph {
                         }
                     }
                 }
-                GraphEvent::Finished { seq, ok, run_time_us } => {
+                GraphEvent::Finished { seq, ok, run_time_us, worker, at_us } => {
                     if !self.calls.is_empty() {
                         self.calls.remove(&TaskId { client, seq });
                     }
                     if let Some(node) = self.node_mut(TaskId { client, seq }) {
                         node.state = if ok { TaskState::Finished } else { TaskState::Failed };
                         node.run_time_us = run_time_us;
+                        node.took_us = u32::try_from(at_us.saturating_sub(node.at_us)).unwrap_or(u32::MAX);
+                        node.worker = worker;
                         self.finished += u64::from(ok);
                         self.failed += u64::from(!ok);
                     }
@@ -236,6 +242,9 @@ impl Node {
             inputs: self.inputs.to_vec(),
             state: self.state,
             run_time_us: self.run_time_us,
+            submitted_us: self.at_us,
+            took_us: self.took_us,
+            worker: self.worker,
         }
     }
 }

@@ -423,11 +423,10 @@ impl Shared {
             }
             FromScheduler::Deadlock { task, cycle } => state.deadlock = Some((task, cycle)),
             FromScheduler::FlushReports { request } => {
-                state.process.report_running();
                 state.process.flush_reports();
                 self.act(state);
-                let idle = state.process.idle_leases();
-                state.tell_scheduler(&ToScheduler::Flushed { request, idle });
+                let (running, idle) = (state.serving.running_tasks(), state.process.idle_leases());
+                state.tell_scheduler(&ToScheduler::Flushed { request, running, idle });
             }
             FromScheduler::Answer { request, part, more } => {
                 if let Some(answer) = state.answers.get_mut(&request) {

@@ -57,14 +57,6 @@ impl Actor {
         }
     }
 
-    /// Where it runs, as far as known.
-    pub(super) fn worker(&self) -> Option<ClientId> {
-        match self.life {
-            Life::Alive(worker) | Life::Doomed(worker) => Some(worker),
-            Life::Unknown | Life::Dead(_) => None,
-        }
-    }
-
     fn calls(&self) -> usize {
         self.queue.len() + self.in_flight.len() + self.aside.len() + self.lost.len()
     }

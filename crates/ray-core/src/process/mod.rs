@@ -296,15 +296,6 @@ impl Process {
         }
     }
 
-    /// Adds to the graph news what runs just now: workers and actors run what they were given in order, so the first of it. News of each
-    /// beginning would cost a message per task; nobody looks that often.
-    pub fn report_running(&mut self) {
-        let leased = self.leases.iter().filter_map(|lease| lease.in_flight.front().map(|&seq| (seq, lease.worker)));
-        let called = self.actors.values().filter_map(|actor| Some((*actor.in_flight.front()?, actor.worker()?)));
-        let begun: Vec<(u64, ClientId)> = leased.chain(called).collect();
-        self.reports.extend(begun.into_iter().map(|(seq, worker)| GraphEvent::Started { seq, worker }));
-    }
-
     /// Whether graph news wait to be sent.
     pub fn has_reports(&self) -> bool {
         !self.reports.is_empty()

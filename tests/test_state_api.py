@@ -146,7 +146,8 @@ def test_workers():
     (driver,) = [row for row in rows if row.worker_type == "DRIVER"]
     assert driver.pid == os.getpid()
     assert driver.worker_id == ray.get_runtime_context().get_worker_id()
-    pid = ray.get(Gate.remote().ping.remote())
+    gate = Gate.remote()
+    pid = ray.get(gate.ping.remote())
     worker = next(row for row in list_workers() if row.pid == pid)
     assert worker.is_alive
     assert get_worker(worker.worker_id).pid == pid

@@ -114,7 +114,7 @@ def test_tasks_that_run_and_wait():
     second = double.remote(first)
     wait_until(lambda: get_task(first).state == "RUNNING")
     assert get_task(second).state == "PENDING_ARGS_AVAIL"
-    assert tasks(type="ACTOR_TASK", name="Gate.wait")
+    wait_until(lambda: tasks(type="ACTOR_TASK", name="Gate.wait"))
     gate.open.remote()
     assert ray.get(second) == 2
     assert get_task(first).state == "FINISHED"

@@ -7,6 +7,7 @@ event loop: `run_loop`.
 """
 
 import contextvars
+import os
 
 from ray import _core, serialization
 
@@ -42,6 +43,18 @@ def exit_actor():
     if _actor() is None:
         raise TypeError("exit_actor() can only be called in an actor: this process is none.")
     raise ActorExit(0)
+
+
+def say_goodbye():
+    """Calls the instance's `__ray_shutdown__`, if it has one: the process ends, and not because it was killed."""
+    goodbye = getattr(type(_instance), "__ray_shutdown__", None)
+    if goodbye is not None:
+        try:
+            goodbye(_instance)
+        except Exception:  # noqa: BLE001 - it ends all the same
+            import traceback
+
+            traceback.print_exc()
 
 
 def construct(actor_id, key, restarts, args, kwargs):
@@ -192,17 +205,35 @@ def run_loop(mailbox):
     """Runs the calls of an actor with coroutines on an event loop in the main thread, until it ends."""
     import asyncio
 
-    from ray import notices
+    from ray import api, notices
 
     loop = asyncio.SelectorEventLoop(_make_selector(mailbox))
     _Server.current = server = _Server(mailbox, loop)
     loop._selector.server = server
     asyncio.set_event_loop(loop)
     notices.handled_by_loop()
+    if os.environ.get("RAY_WARN_BLOCKING_GET_INSIDE_ASYNC", "1") != "0":
+        api._before_blocking = _warn_of_blocking
     try:
         loop.run_forever()
     finally:
         asyncio.set_event_loop(None)
+
+
+def _warn_of_blocking(function):
+    """Says once that an async method waits in a way that stops all the others."""
+    import asyncio
+    import logging
+
+    from ray import api
+
+    if asyncio._get_running_loop() is None:
+        return  # a thread of its own may wait as it likes
+    api._before_blocking = None
+    logging.getLogger("ray").warning(
+        f"Using blocking ray.{function} inside async actor. This blocks the event loop: no other call of the actor goes on "
+        "meanwhile. Use `await` on the reference, or asyncio.gather on several."
+    )
 
 
 class _Server:

@@ -2,6 +2,9 @@
 
 from ray import _core, cluster
 
+#: Called with the name of the function before one that blocks; set in actors with an event loop, which it would block.
+_before_blocking = None
+
 
 def init(
     address=None,
@@ -159,6 +162,8 @@ def get(object_refs, worker=None, *, timeout=None, _use_object_store=False):
     >>> ray.get([ray.put(1), ray.put(2)])
     [1, 2]
     """
+    if _before_blocking is not None:
+        _before_blocking("get")
     return _core.get(object_refs, timeout)
 
 
@@ -191,6 +196,8 @@ def wait(object_refs, num_returns=1, timeout=None, fetch_local=True):
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(object_refs):
         raise ValueError(f"num_returns cannot be greater than the number of ray_waitables provided ({len(object_refs)}).")
+    if _before_blocking is not None:
+        _before_blocking("wait")
     return _core.wait(object_refs, num_returns, timeout)
 
 
@@ -244,14 +251,27 @@ def cancel(object_ref, *, force=False, recursive=True):
 
 
 def explain(object_ref):
-    """Says in words why an object does not exist yet: which input is missing, who holds the workers.
+    """Says in words why an object does not exist yet, or what an actor does: which input is missing, who holds the workers,
+    what runs and for how long, which calls come before.
+
+    Args:
+        object_ref (ray.ObjectRef | ray.actor.ActorHandle): what is waited for.
 
     Returns:
         str
 
+    Raises:
+        TypeError: neither a reference nor a handle.
+
     >>> "value" in ray.explain(ray.put([1]))
     True
     """
+    if not isinstance(object_ref, _core.ObjectRef):
+        from ray.actor import ActorHandle
+
+        if isinstance(object_ref, ActorHandle):
+            return object_ref._claim.explain()
+        raise TypeError(f"ray.explain() expected a ray.ObjectRef or the handle of an actor, got {type(object_ref)}.")
     if _core.is_ready(object_ref):
         return "The object exists: ray.get returns its value at once."
     return _core.explain(object_ref)

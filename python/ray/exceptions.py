@@ -391,11 +391,11 @@ class ActorDiedError(RayActorError):
         if actor_id is None and failure is not None:
             actor_id = getattr(failure, "actor_id", None)
         if error_msg is None:
-            who = class_name or "The actor"
+            who = class_name or "its class"
             if failure is not None:
                 error_msg = (
-                    f"{who} died because its creation task failed: __init__ raised an exception, so no method of it "
-                    f"can run. Fix the error below and create the actor again.\n{failure}"
+                    f"The actor died because of an error raised in its creation task: __init__ of {who} raised an exception, "
+                    f"so no method of it can run. Fix the error below and create the actor again.\n{failure}"
                 )
             elif cause:
                 error_msg = str(cause)

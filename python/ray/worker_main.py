@@ -43,6 +43,9 @@ def main(session, spawn, environment):
         try:
             import atexit
 
+            from ray import actor_worker
+
+            actor_worker.say_goodbye()
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()

@@ -99,6 +99,7 @@ impl Client {
                 continue; // the wait was interrupted by what concerns nobody any more
             }
             state.process.flush_reports();
+            state.tell_scheduler(&ToScheduler::Retire { waits: false });
             self.shared.act(&mut state);
             state.serving.drain_backlog();
             let sent = state.flush_scheduler();

@@ -118,7 +118,7 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, py: Python<'_>, task: Incoming) -> PyResult<()> {
-        let began = Instant::now();
+        let began = task.began;
         self.record.clear();
         let options = task.options();
         let loaded = self.function(py, task.header.function);
@@ -160,6 +160,7 @@ impl Worker {
                 marks |= flag::RETRY;
             }
             let failure = overdue.map_or_else(|| attempt::failure(py, &name, &error, cancelled), |overdue| overdue.into_value());
+            self.client.forget_contents(task.task());
             self.record.clear();
             write_failure(&mut self.record, &task.header, &failure, attempt::micros(began));
         }

@@ -276,8 +276,13 @@ pub(crate) fn cluster_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// Why an object is not there yet, in words.
 #[pyfunction]
 pub(crate) fn explain(py: Python<'_>, reference: &crate::object_ref::ObjectRef) -> PyResult<String> {
+    text(py, Question::Explain(reference.id()))
+}
+
+/// The words that answer a question.
+pub(crate) fn text(py: Python<'_>, question: Question) -> PyResult<String> {
     let mut text = String::new();
-    for part in ask(py, Question::Explain(reference.id()))? {
+    for part in ask(py, question)? {
         if let AnswerPart::Text(words) = part {
             text.push_str(&words);
         }

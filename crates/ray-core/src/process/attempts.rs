@@ -6,7 +6,7 @@ use ray_protocol::ClientId;
 
 impl Process {
     /// An attempt raised something after which its task asks to be tried again. True when it will be; what it raised counts for nothing
-    /// then. A call of an actor goes to the front of what waits to be sent there; what was sent meanwhile is ahead of it.
+    /// then, and of its results the worker has said nothing to anybody. A call of an actor goes to the front of what waits to be sent there; what was sent meanwhile is ahead of it.
     pub(super) fn retry_raised(&mut self, worker: ClientId, seq: u64) -> bool {
         let pushed = |task: &&mut Task| task.state == TaskState::Pushed(worker);
         let Some(task) = self.tasks.get_mut(&seq).filter(pushed) else { return false };
@@ -16,7 +16,6 @@ impl Process {
         task.retries_left -= i32::from(task.retries_left > 0);
         task.header.attempt += 1;
         let (shape, actor) = (task.shape, task.actor());
-        self.void_lost_results(worker, seq);
         match actor {
             Some(actor) => {
                 self.tasks.get_mut(&seq).expect("just seen").state = TaskState::Queued;

@@ -88,6 +88,7 @@ impl Process {
             function: spec.shown_as.unwrap_or(spec.function),
             returns: spec.returns,
             parent: spec.parent,
+            actor,
             inputs: spec.inputs.clone(),
             at_us: self.now.as_micros(),
         });

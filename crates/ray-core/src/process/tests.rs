@@ -478,6 +478,23 @@ fn a_record_no_worker_sends_is_an_error() {
     assert!(process.record_arrived(at(0), WORKER, &[1, 2, 3]).is_err());
 }
 
+#[test]
+fn an_unordered_call_waits_aside_and_goes_when_its_input_comes() {
+    let mut process = process();
+    let actor = process.create_actor(ActorSpec::default(), &[], &[]);
+    let first = call(&mut process, actor, 0);
+    let late = TaskSpec { max_retries: 0, ..task(&mut process, &[first]) };
+    let late = process.call(ActorCall { actor, task: late, unordered: true });
+    let last = call(&mut process, actor, 0);
+    process.release_actor(actor, false);
+    actions(&mut process);
+    notice(&mut process, ActorNotice::Alive { actor, worker: WORKER, restarts: 0 });
+    let pushed = [Action::OpenChannel(WORKER), push(WORKER, first.task.seq), push(WORKER, last.task.seq)];
+    assert_eq!(actions(&mut process), pushed);
+    answer(&mut process, WORKER, first.task.seq, &inline("x"), false);
+    assert_eq!(actions(&mut process), [push(WORKER, late.seq)]);
+}
+
 // -- attempts that are repeated, workers that end ---------------------------------------------------------------------------
 
 fn answer_marked(process: &mut Process, worker: ClientId, seq: u64, value: &Value, marks: u8) {
@@ -492,17 +509,13 @@ fn raised() -> Value {
     Failure::Raised(vec![1]).into_value()
 }
 
-fn nothing_contained(object: ObjectId, worker: ClientId) -> Action {
-    say(ToScheduler::ContainsNothing { object, worker })
-}
-
 #[test]
 fn a_failure_that_is_to_be_tried_again_is_as_long_as_there_are_retries() {
     let mut process = process();
     let result = pushed(&mut process, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
     assert_eq!(process.value(result), ObjectView::Pending);
-    assert_eq!(actions(&mut process), [nothing_contained(result, WORKER), push(WORKER, 1)]);
+    assert_eq!(actions(&mut process), [push(WORKER, 1)]);
     assert_eq!(process.pushable(1).expect("it is there").0.attempt, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
     assert_eq!(failure_of(&process, result), Failure::Raised(vec![1]));
@@ -557,7 +570,7 @@ fn a_last_task_that_failed_is_tried_again_elsewhere() {
     let mut process = process();
     let result = pushed(&mut process, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::LAST | flag::RETRY);
-    assert_eq!(actions(&mut process), [nothing_contained(result, WORKER), want(1)]);
+    assert_eq!(actions(&mut process), [want(1)]);
     grant(&mut process, OTHER);
     assert_eq!(actions(&mut process), [Action::OpenChannel(OTHER), push(OTHER, 1), want(0)]);
 }
@@ -585,7 +598,7 @@ fn a_call_that_is_tried_again_keeps_an_actor_that_nobody_has_a_handle_of() {
     actions(&mut process);
     let seq = result.task.seq;
     answer_marked(&mut process, WORKER, seq, &raised(), flag::RETRY);
-    assert_eq!(actions(&mut process), [nothing_contained(result, WORKER), push(WORKER, seq)]);
+    assert_eq!(actions(&mut process), [push(WORKER, seq)]);
     answer(&mut process, WORKER, seq, &inline("value"), false);
     assert_eq!(process.value(result), ObjectView::Ready(&inline("value")));
     assert_eq!(process.actor(actor), None);

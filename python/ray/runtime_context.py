@@ -214,7 +214,8 @@ class RuntimeContext:
         if actor is not None:
             return dict(actor._details["resources"])
         assert _core.running_task() is not None, "This method can only be called in a task or an actor."
-        return {"CPU": 1.0}
+        held = _core.held_resources()
+        return {"CPU": 1.0} if held is None else held
 
     def get_accelerator_ids(self):
         """dict[str, list[str]]: for every kind of accelerator, the ids of those this process may use."""

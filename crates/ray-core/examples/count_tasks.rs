@@ -76,7 +76,7 @@ fn scheduler(count: u64) {
                 inputs: Vec::new(),
                 at_us: seq,
             };
-            [submitted, GraphEvent::Finished { seq, ok: true, run_time_us: 1 }]
+            [submitted, GraphEvent::Finished { seq, ok: true, run_time_us: 1, worker: WORKER, at_us: seq }]
         });
         scheduler.handle(Time::default(), Event::Client(DRIVER, ToScheduler::Report(news.collect())));
         while scheduler.poll_action().is_some() {}

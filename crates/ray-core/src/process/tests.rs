@@ -270,8 +270,9 @@ fn an_idle_lease_goes_instead_of_a_busy_one() {
 fn a_shape_no_node_has_fails_its_tasks() {
     let mut process = process();
     let result = submit(&mut process, &[]);
-    process.scheduler_said(at(0), FromScheduler::Unschedulable { shape: Resources::cpus(1), reason: String::from("too much") });
-    assert_eq!(failure_of(&process, result), Failure::Unschedulable { reason: String::from("too much") });
+    let failure = Failure::Unschedulable { reason: String::from("too much") };
+    process.scheduler_said(at(0), FromScheduler::Unschedulable { shape: Resources::cpus(1), failure: failure.clone() });
+    assert_eq!(failure_of(&process, result), failure);
 }
 
 #[test]
@@ -568,7 +569,7 @@ fn what_was_pushed_behind_the_last_task_of_a_worker_goes_elsewhere_uncounted() {
 #[test]
 fn a_last_task_that_failed_is_tried_again_elsewhere() {
     let mut process = process();
-    let result = pushed(&mut process, 1);
+    pushed(&mut process, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::LAST | flag::RETRY);
     assert_eq!(actions(&mut process), [want(1)]);
     grant(&mut process, OTHER);

@@ -333,9 +333,10 @@ class _Session:
             refs.append(self.keep(seq, len(refs) + 1, _Outcome(error=wrapped)))
         if returns == 0:
             return _Stream(refs, self.keep(seq, 0, self.outcomes[refs[-1]] if refs else _Outcome()))
-        from ray.generators import DynamicObjectRefGenerator
+        import importlib
 
-        return self.keep(seq, 0, _Outcome(DynamicObjectRefGenerator(refs)))
+        generators = importlib.import_module("ray.generators")
+        return self.keep(seq, 0, _Outcome(generators.DynamicObjectRefGenerator(refs)))
 
     def failed(self, returns, error):
         """What becomes of the results of a call that has none."""

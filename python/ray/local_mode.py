@@ -181,6 +181,12 @@ class _Session:
         running = self.now()
         return None if running is None else running.name
 
+    def core_current_group(self):
+        return None
+
+    def core_held_resources(self):
+        return None
+
     def core_is_cancelled(self):
         return False
 

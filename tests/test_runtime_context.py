@@ -139,6 +139,21 @@ class TestInATask:
         assert found["session"] == here.get_session_name()
         assert found["accelerators"] == here.get_accelerator_ids()
 
+    def test_a_placement_group(self):
+        @ray.remote(num_cpus=1)
+        def look():
+            context = ray.get_runtime_context()
+            return context.get_placement_group_id(), context.should_capture_child_tasks_in_placement_group
+
+        assert ray.get(look.remote()) == (None, False)
+        group = ray.util.placement_group([{"CPU": 1}])
+        ray.get(group.ready())
+        strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
+            group, placement_group_capture_child_tasks=True
+        )
+        assert ray.get(look.options(scheduling_strategy=strategy).remote()) == (group.id.hex(), True)
+        ray.util.remove_placement_group(group)
+
     def test_resources(self):
         assert ray.get(ids.remote())["resources"] == {"CPU": 1.0}
 

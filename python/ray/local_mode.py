@@ -181,6 +181,12 @@ class _Session:
         running = self.now()
         return None if running is None else running.name
 
+    def core_current_group(self):
+        return None
+
+    def core_held_resources(self):
+        return None
+
     def core_is_cancelled(self):
         return False
 
@@ -306,6 +312,8 @@ class _Session:
             value = call()
             if self.returns_values:
                 return value
+            if returns < 2 and _yields(value):
+                return self.stream(task, name, value, returns)
             results = split(value, returns)
             outcomes = [_Outcome(result, "result") for result in results]
         except SystemExit as end:
@@ -318,6 +326,23 @@ class _Session:
         finally:
             stack.pop()
         return self.results(int.from_bytes(task[:8], "little"), outcomes)
+
+    def stream(self, task, name, values, returns):
+        """What a function that yields gives: references to all items, as a generator or, where one result was asked for, in one."""
+        seq, refs = int.from_bytes(task[:8], "little"), []
+        # Numbered from 1: the first is the one that stands for the whole.
+        try:
+            for value in _items(values):
+                refs.append(self.keep(seq, len(refs) + 1, _Outcome(value, "result")))
+        except Exception as error:  # noqa: BLE001 - user code
+            wrapped = exceptions.make_task_error(error, name, pid=os.getpid(), ip="127.0.0.1", tb=error.__traceback__)
+            refs.append(self.keep(seq, len(refs) + 1, _Outcome(error=wrapped)))
+        if returns == 0:
+            return _Stream(refs, self.keep(seq, 0, self.outcomes[refs[-1]] if refs else _Outcome()))
+        import importlib
+
+        generators = importlib.import_module("ray.generators")
+        return self.keep(seq, 0, _Outcome(generators.DynamicObjectRefGenerator(refs)))
 
     def failed(self, returns, error):
         """What becomes of the results of a call that has none."""
@@ -349,6 +374,75 @@ class _Session:
 
 
 _REPLACED = [name.removeprefix("core_") for name in vars(_Session) if name.startswith("core_")]
+
+
+class _Stream:
+    """A generator of references to what a task has yielded."""
+
+    def __init__(self, refs, whole):
+        self._refs = refs
+        self._whole = whole
+        self._taken = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._taken == len(self._refs):
+            raise StopIteration
+        self._taken += 1
+        return self._refs[self._taken - 1]
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        for ref in self:
+            return ref
+        raise StopAsyncIteration
+
+    def _next_sync(self, timeout_s=None):
+        return next(self)
+
+    async def _next_async(self, timeout_s=None):
+        return await self.__anext__()
+
+    def completed(self):
+        return self._whole
+
+    def next_ready(self):
+        return self._taken < len(self._refs)
+
+    def is_finished(self):
+        return self._taken == len(self._refs)
+
+    def __reduce__(self):
+        raise TypeError("A generator of references cannot be passed on: pass the references it yields.")
+
+
+def _yields(value):
+    import inspect
+
+    return inspect.isgenerator(value) or inspect.isasyncgen(value)
+
+
+def _items(values):
+    if hasattr(values, "__next__"):
+        yield from values
+        return
+    import asyncio
+
+    with asyncio.Runner() as runner:
+        while True:
+            try:
+                value = runner.run(_next_of(values))
+            except StopAsyncIteration:
+                return
+            yield value
+
+
+async def _next_of(values):
+    return await values.__anext__()
 
 
 def _id(seq, length, end=0):

@@ -250,13 +250,17 @@ class RuntimeContext:
         return "" if session is None else sessions.address_of(session)
 
     def get_placement_group_id(self):
-        """str | None: the placement group of the running task or actor."""
-        return None
+        """str | None: the placement group of the running task or actor, 36 hexadecimal digits."""
+        found = _core.current_group()
+        return None if found is None else found[0]
 
     @property
     def should_capture_child_tasks_in_placement_group(self):
-        """bool: whether tasks that are launched here run in the placement group that this code runs in."""
-        return not _is_worker()
+        """bool: whether tasks that are launched here run in the placement group that this code runs in; always true on a driver."""
+        if not _is_worker():
+            return True
+        found = _core.current_group()
+        return found is not None and bool(found[1])
 
     def get_node_labels(self):
         """dict[str, str]: the labels of this node."""

@@ -40,7 +40,7 @@ fn process(count: u64) {
             match action {
                 Action::Push { seq, .. } => pushed.push(seq),
                 Action::Scheduler(message) if matches!(*message, ToScheduler::WantLeases { count: 1, .. }) => {
-                    let grant = FromScheduler::Grant { worker: WORKER, node: NODE, shape: Resources::cpus(1) };
+                    let grant = FromScheduler::Grant { worker: WORKER, node: NODE, shape: Resources::cpus(1), devices: Vec::new() };
                     driver.scheduler_said(now, grant);
                 }
                 _ => {}

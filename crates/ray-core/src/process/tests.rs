@@ -551,7 +551,7 @@ fn what_was_pushed_behind_the_last_task_of_a_worker_goes_elsewhere_uncounted() {
 #[test]
 fn a_last_task_that_failed_is_tried_again_elsewhere() {
     let mut process = process();
-    let result = pushed(&mut process, 1);
+    pushed(&mut process, 1);
     answer_marked(&mut process, WORKER, 1, &raised(), flag::LAST | flag::RETRY);
     assert_eq!(actions(&mut process), [want(1)]);
     grant(&mut process, OTHER);

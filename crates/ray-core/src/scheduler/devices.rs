@@ -26,7 +26,7 @@ impl Devices {
     pub(super) fn new(total: &Resources) -> Self {
         let amount = total.amount(GPU);
         let mut free = vec![RESOURCE_UNIT; (amount / RESOURCE_UNIT) as usize];
-        if amount % RESOURCE_UNIT > 0 {
+        if !amount.is_multiple_of(RESOURCE_UNIT) {
             free.push(amount % RESOURCE_UNIT);
         }
         Devices { free }

@@ -768,3 +768,13 @@ class TestRefused:
         wrapper = process_of.options(num_cpus=1)
         assert not hasattr(wrapper, "options")
         assert ray.get(wrapper.remote())
+
+
+class TestAttributes:
+    def test_options_can_be_read_as_libraries_do(self):
+        f = ray.remote(num_cpus=2, max_retries=1, num_returns=3)(lambda: None)
+        assert (f._num_cpus, f._max_retries, f._num_returns, f._runtime_env) == (2, 1, 3, None)
+        assert (process_of._num_returns, process_of._max_retries) == (1, 3)
+        for absent in ("__name__", "_nothing", "num_cpus"):
+            with pytest.raises(AttributeError):
+                getattr(f, absent)

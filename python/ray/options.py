@@ -321,7 +321,7 @@ def actor_resources(chosen):
     With nothing said about it, an actor needs a CPU to be placed and none to live: so actors that mostly wait do not
     keep tasks from running, and still do not all begin at once.
     """
-    if any(name in chosen for name in ("num_cpus", "num_gpus", "resources", "accelerator_type")):
+    if chosen.get("resources") or any(name in chosen for name in ("num_cpus", "num_gpus", "accelerator_type")):
         held = resources_of(chosen)
         return held, held
     held = [(name, amount) for name, amount in resources_of(chosen) if name != "CPU"]

@@ -11,11 +11,14 @@ from ray import _core, cluster, exceptions, task_setting
 NAME_MARK = "\x02{}\x03"
 #: What stands before the output of an actor, whichever of its methods writes.
 output_name = None
+#: Whether this process is a worker.
+is_worker = False
 
 
 def main(session, spawn, environment):
     """Runs tasks until the cluster ends; never returns."""
-    code = 0
+    global is_worker
+    code, is_worker = 0, True
     try:
         task_setting.settle_worker(environment.items())
         sys.stdin = open(os.devnull)  # for the life of the process
@@ -24,8 +27,10 @@ def main(session, spawn, environment):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the zygote's handler is not ours
         signal.signal(signal.SIGINT, _interrupted)
         cluster._join(session, "worker", spawn)
+        cluster._session_of_worker = session
         os.register_at_fork(after_in_child=cluster._forget_in_child)
         _core.inherit_environment(list(environment.items()))
+        _prepare()
         _core.run_worker()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -38,11 +43,25 @@ def main(session, spawn, environment):
         try:
             import atexit
 
+            from ray import actor_worker
+
+            actor_worker.say_goodbye()
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
             os._exit(code)
+
+
+def _prepare():
+    """Does what the job asks of every worker, before its first task."""
+    from ray import logging_config, process_title, runtime_env
+
+    process_title.set_title("ray::IDLE")
+    if logging_config.VARIABLE in os.environ:
+        logging_config.apply_from_environment()
+    if runtime_env.HOOK_VARIABLE in os.environ:
+        runtime_env.run_hook()
 
 
 def _interrupted(number, frame):

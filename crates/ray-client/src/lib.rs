@@ -203,11 +203,18 @@ impl Client {
         self.shared.act(&mut state);
     }
 
+    /// Whether this is a copy that a fork made of the parent's membership. What it stands for is the parent's to give up, and its lock may
+    /// have been held by a thread that the fork did not copy.
+    #[inline]
+    fn is_of_parent(&self) -> bool {
+        self.shared.forks != FORKS.load(Ordering::Relaxed)
+    }
+
     /// One claim less.
     #[inline]
     pub fn release(&self, object: ObjectId) {
-        if self.shared.forks != FORKS.load(Ordering::Relaxed) {
-            return; // the parent's claim; and the lock may have been held by a thread that the fork did not copy
+        if self.is_of_parent() {
+            return;
         }
         let mut state = self.shared.lock();
         state.process.release(object);

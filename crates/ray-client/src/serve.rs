@@ -9,11 +9,13 @@ use crate::state::State;
 use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
-use ray_protocol::control::ActorNotice;
+use ray_protocol::control::{ActorNotice, RunningTask};
 use ray_protocol::record::{self, Argument, BodyReader, Record, TaskHeader, flag};
 use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId, Value};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 /// A task to run.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Incoming {
     pub body: Vec<u8>,
     /// Objects that travelled with it: claimed until it ends.
     pub claims: Vec<ObjectId>,
+    /// When it was taken.
+    pub began: Instant,
 }
 
 impl Incoming {
@@ -57,13 +61,14 @@ pub(crate) struct Serving {
     /// Functions that arrived and were not loaded yet.
     functions: HashMap<FunctionId, Vec<u8>>,
     pub(crate) running: Option<TaskId>,
+    running_since: Option<Instant>,
     /// The running task waits: whatever arrives goes back.
     pub(crate) blocked: bool,
     cancelled: Option<TaskId>,
     pub(crate) actor_notices: VecDeque<ActorNotice>,
     pub(crate) manner: Manner,
-    /// Where many run at once: those that do, and whether each was cancelled.
-    under_way: HashMap<TaskId, bool>,
+    /// Where many run at once: those that were taken.
+    under_way: HashMap<TaskId, UnderWay>,
     /// Results that were written and not sent, with the references inside them.
     contained: Vec<(ObjectId, Box<[ObjectId]>)>,
     /// Time limits of what runs.
@@ -77,6 +82,25 @@ pub(crate) struct Serving {
     /// The main thread is to leave its loop.
     exit_asked: bool,
     record: Vec<u8>,
+}
+
+/// A call taken by an actor that runs many.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// Its caller does not want it any more.
+    cancelled: bool,
+    /// None while it waits for a thread, or for its turn on the event loop.
+    since: Option<Instant>,
+}
+
+thread_local! {
+    /// The call that runs on this thread, in an actor that runs calls on threads.
+    static CALL: Cell<Option<TaskId>> = const { Cell::new(None) };
+}
+
+/// The call that runs on this thread, in an actor that runs calls on threads.
+pub(crate) fn call_of_this_thread() -> Option<TaskId> {
+    CALL.get()
 }
 
 /// How a worker runs what it is sent.
@@ -94,6 +118,14 @@ pub enum Manner {
 impl Serving {
     pub(crate) fn has_backlog(&self) -> bool {
         self.channels.values().any(Channel::has_backlog)
+    }
+
+    /// What is executed here just now.
+    pub(crate) fn running_tasks(&self) -> Vec<RunningTask> {
+        let row = |task, since: Instant| RunningTask { task, for_us: since.elapsed().as_micros() as u64 };
+        let one = self.running.zip(self.running_since).map(|(task, since)| row(task, since));
+        let many = self.under_way.iter().filter_map(|(task, call)| Some(row(*task, call.since?)));
+        one.into_iter().chain(many).collect()
     }
 
     /// The next record of any submitter, in turn.
@@ -269,7 +301,22 @@ impl Client {
 
     /// Whether one of many calls under way was cancelled.
     pub fn is_call_cancelled(&self, task: TaskId) -> bool {
-        self.shared.lock().serving.under_way.get(&task).copied().unwrap_or(false)
+        self.shared.lock().serving.under_way.get(&task).is_some_and(|call| call.cancelled)
+    }
+
+    /// One of many calls begins to run; on a thread of its own if `on_thread`, until [`call_left_thread`](Self::call_left_thread).
+    pub fn call_begins(&self, task: TaskId, on_thread: bool) {
+        if let Some(call) = self.shared.lock().serving.under_way.get_mut(&task) {
+            call.since = Some(Instant::now());
+        }
+        if on_thread {
+            CALL.set(Some(task));
+        }
+    }
+
+    /// This thread runs no call any more.
+    pub fn call_left_thread(&self) {
+        CALL.set(None);
     }
 
     /// Whether nothing runs here.
@@ -293,6 +340,7 @@ impl Client {
         let mut state = self.shared.lock();
         state.serving.manner = Manner::Calls;
         state.serving.running = Some(actor);
+        state.serving.running_since = Some(Instant::now());
     }
 
     /// The constructor has ended.
@@ -356,11 +404,12 @@ impl Shared {
                     for &object in &claims {
                         state.process.retain_booked(object);
                     }
-                    let task = Incoming { from, header, body: bytes, claims };
+                    let task = Incoming { from, header, body: bytes, claims, began: Instant::now() };
                     if state.serving.manner == Manner::CallsAtOnce {
-                        state.serving.under_way.insert(task.task(), false);
+                        state.serving.under_way.insert(task.task(), UnderWay::default());
                     } else {
                         state.serving.running = Some(task.task());
+                        state.serving.running_since = Some(task.began);
                         self.page.set_running(header.seq, u64::from(from.0));
                     }
                     return Some(Work::Task(task));
@@ -374,8 +423,8 @@ impl Shared {
                 }
                 Ok(Record::Cancel { seq, recursive, .. }) => {
                     let task = TaskId { client: from, seq };
-                    if let Some(cancelled) = state.serving.under_way.get_mut(&task) {
-                        *cancelled = true;
+                    if let Some(call) = state.serving.under_way.get_mut(&task) {
+                        call.cancelled = true;
                         if recursive {
                             state.process.cancel_children(task, false);
                             self.act(state);

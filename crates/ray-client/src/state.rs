@@ -425,8 +425,8 @@ impl Shared {
             FromScheduler::FlushReports { request } => {
                 state.process.flush_reports();
                 self.act(state);
-                let idle = state.process.idle_leases();
-                state.tell_scheduler(&ToScheduler::Flushed { request, idle });
+                let (running, idle) = (state.serving.running_tasks(), state.process.idle_leases());
+                state.tell_scheduler(&ToScheduler::Flushed { request, running, idle });
             }
             FromScheduler::Answer { request, part, more } => {
                 if let Some(answer) = state.answers.get_mut(&request) {

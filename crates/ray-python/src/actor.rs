@@ -93,6 +93,12 @@ impl Actor {
         Ok(MethodCaller { claim: self.claim(py)?.clone(), method })
     }
 
+    /// What it does, or what it waits for, in words.
+    fn explain(&self, py: Python<'_>) -> PyResult<String> {
+        self.claim(py)?;
+        session::text(py, Question::ExplainActor(self.actor))
+    }
+
     /// Ends the actor's process.
     fn kill(&self, py: Python<'_>, no_restart: bool) -> PyResult<()> {
         let claim = self.claim(py)?;
@@ -152,6 +158,24 @@ impl Method {
         let (function, named_in) = (FunctionId(id), Mutex::new(None));
         let prepared = Prepared::new(call_options::from_dict(call_options)?, function);
         Ok(Method { check, function, name, returns, declared, max_retries, unordered, max_pending, prepared, named_in })
+    }
+
+    /// The name users see, "Class.method".
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many references a call returns.
+    #[getter]
+    fn returns(&self) -> u32 {
+        self.returns
+    }
+
+    /// The check of a call's arguments.
+    #[getter]
+    fn check(&self, py: Python<'_>) -> Py<Check> {
+        self.check.clone_ref(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -249,7 +273,7 @@ impl MethodCaller {
 /// Creates an actor. `args` are the pickled class, the pickled details, then the constructor's. Returns the first handle's native half;
 /// raises when the name is taken.
 #[pyfunction]
-#[pyo3(signature = (args, kwargs, *, class_name, name, namespace, detached, max_restarts, placement, running, environment, handle))]
+#[pyo3(signature = (args, kwargs, *, class_name, name, namespace, detached, max_restarts, calls_at_once, placement, running, environment, handle))]
 pub(crate) fn create_actor<'py>(
     py: Python<'py>,
     args: &Bound<'py, PyTuple>,
@@ -259,6 +283,7 @@ pub(crate) fn create_actor<'py>(
     namespace: String,
     detached: bool,
     max_restarts: i64,
+    calls_at_once: u32,
     placement: Vec<(String, f64)>,
     running: Vec<(String, f64)>,
     environment: Vec<(String, String)>,
@@ -284,6 +309,7 @@ pub(crate) fn create_actor<'py>(
         namespace,
         detached,
         max_restarts,
+        calls_at_once,
         placement: to_resources(placement),
         running: to_resources(running),
         environment,

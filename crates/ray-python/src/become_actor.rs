@@ -276,15 +276,8 @@ impl Call {
 
     /// Calls the method; what it returns may be a coroutine.
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).began = Instant::now();
-        if self.options.timeout_us > 0 {
-            self.with_task(|task, _| {
-                self.client.limit(task, self.name(), &self.options);
-                Ok(())
-            })?;
-        }
-        self.with_task(|task, _| attempt::call(py, &self.client, &loaded, task))
+        self.client.call_begins(self.id, false);
+        self.call(py)
     }
 
     /// Sends the results.
@@ -308,7 +301,28 @@ impl Call {
 
     /// All of it, for a thread. Returns the SystemExit it raised, if it did.
     fn run<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.start(py) {
+        self.client.call_begins(self.id, true);
+        let outcome = self.run_here(py);
+        self.client.call_left_thread();
+        outcome
+    }
+}
+
+impl Call {
+    fn call<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).began = Instant::now();
+        if self.options.timeout_us > 0 {
+            self.with_task(|task, _| {
+                self.client.limit(task, self.name(), &self.options);
+                Ok(())
+            })?;
+        }
+        self.with_task(|task, _| attempt::call(py, &self.client, &loaded, task))
+    }
+
+    fn run_here<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.call(py) {
             Ok(value) => self.finish(py, value)?,
             Err(error) if error.is_instance_of::<PySystemExit>(py) => {
                 return Ok(Some(error.into_value(py).into_bound(py).into_any()));
@@ -317,9 +331,7 @@ impl Call {
         }
         Ok(None)
     }
-}
 
-impl Call {
     fn fail(&self, py: Python<'_>, error: &PyErr, cancelled: bool) -> PyResult<()> {
         let overdue = if cancelled { self.client.timed_out(self.id) } else { None };
         let cancelled = cancelled && overdue.is_none() && self.client.is_call_cancelled(self.id);

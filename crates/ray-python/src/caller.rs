@@ -65,7 +65,16 @@ impl Caller {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let call = self.check.get().check(py, args, kwargs)?;
-        let client = session::current(py)?;
+        let client = match session::current_if_any() {
+            Some(client) => client,
+            None => match session::local_mode(py)? {
+                Some(local) => {
+                    let function = self.export.bind(py).getattr("__self__")?;
+                    return local.call_method1("submit", (function, self.returns, &call.args, call.kwargs.as_ref()));
+                }
+                None => session::current(py)?,
+            },
+        };
         let exported = self.exported(py, &client)?;
         let prepared = self.prepared.get().expect("made with the export");
         let mut arguments = Arguments::new(&client);

@@ -58,7 +58,9 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
                 details.set_item("class_name", class)?;
                 details.set_item("actor_id", actor_id(actor))?;
                 let cause = if raised.is_empty() {
-                    reason.into_pyobject(py)?.into_any()
+                    let text =
+                        format!("The actor died unexpectedly before finishing this task. The actor is dead because {reason}");
+                    text.into_pyobject(py)?.into_any()
                 } else {
                     exceptions.getattr("load_error")?.call1((PyBytes::new(py, &raised),))?
                 };

@@ -118,7 +118,7 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self, py: Python<'_>, task: Incoming) -> PyResult<()> {
-        let began = Instant::now();
+        let began = task.began;
         self.record.clear();
         let options = task.options();
         let loaded = self.function(py, task.header.function);

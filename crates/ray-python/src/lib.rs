@@ -53,7 +53,7 @@ mod _core {
     #[pymodule_export]
     use super::session::{
         Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, forget, graph, identity, is_connected,
-        key_value, next_notices, running_task, store_stats,
+        key_value, next_notices, running_task, store_stats, task_times,
     };
     #[pymodule_export]
     use super::setting::held_resources;

@@ -4,7 +4,7 @@ use crate::check::{Cause, Check, Outcome, judge};
 use crate::cluster::Cluster;
 use crate::link::MICRO;
 use crate::process::{Execution, Frame, Proc, ProcId, Role, Unstarted, Wait};
-use crate::program::{Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
+use crate::program::{Call, Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
 use crate::ring::Lane;
 use crate::shell::booked;
 use ray_core::process::{ActorCall, ObjectView, Process, TaskSpec};
@@ -32,6 +32,17 @@ impl Constructor {
         let Content { value, inner } = Content::decode(bytes).expect("this simulator wrote it");
         Constructor { program: (value >> 1) as u32, raises: value & 1 != 0, work_us: value >> 33, nested: inner }
     }
+}
+
+/// What a program takes out of a value it gets.
+#[derive(Debug, Clone, Copy)]
+enum Taking {
+    /// Its number.
+    Value,
+    /// So many references.
+    References(usize),
+    /// The handle of an actor.
+    Actor,
 }
 
 impl Cluster {
@@ -92,7 +103,7 @@ impl Cluster {
         if retries >= 0 && attempts > 1 + retries as u32 {
             return Err(format!("I3: task {id} with {retries} retries begins for the {attempts}th time"));
         }
-        if let Some(own) = self.procs[proc].actor {
+        if let Some(own) = self.procs[proc].actor.filter(|_| !self.unordered.contains(&id)) {
             let last = self.actor_calls.entry((own.actor, own.restarts, from)).or_default();
             // One that is tried again because of what it raised comes late.
             let is_late = header.attempt > 0 && self.plan.faults.flaky > 0;
@@ -165,8 +176,10 @@ impl Cluster {
             Op::Raise => return self.end(proc, Err(Cause::Planned)),
             Op::Spawn(spawn) => self.spawn(proc, &spawn),
             Op::Put { value, inner, stored } => self.put(proc, value, &inner, stored),
-            Op::Get(slot) => return self.get(proc, slot, None),
-            Op::Unpack(slot, count) => return self.get(proc, slot, Some(count)),
+            Op::Get(slot) => return self.get(proc, slot, Taking::Value),
+            Op::Unpack(slot, count) => return self.get(proc, slot, Taking::References(count)),
+            Op::Unwrap(slot) => return self.get(proc, slot, Taking::Actor),
+            Op::Wrap { actor, value, stored } => self.wrap(proc, actor, value, stored),
             Op::Drop(slot) => {
                 if let Some(object) = frame.slots[slot].take() {
                     self.core(proc).release(object);
@@ -182,15 +195,15 @@ impl Cluster {
                 }
             }
             Op::Create(creation) => self.create(proc, &creation),
-            Op::Call { actor, program, nested, retries, .. } => self.call(proc, actor, program, &nested, retries),
+            Op::Call(call) => self.call(proc, &call),
             Op::KillActor { actor, no_restart } => {
-                if let Some(actor) = frame.actors[actor] {
+                if let Some((actor, _)) = frame.actors[actor] {
                     self.say(proc, ToScheduler::Actor(ActorMessage::Kill { actor, no_restart }));
                 }
             }
             Op::DropActor(actor) => {
-                if let Some(actor) = frame.actors[actor].take() {
-                    self.core(proc).release_actor(actor, false);
+                if let Some((actor, weak)) = frame.actors[actor].take() {
+                    self.core(proc).release_actor(actor, weak);
                 }
             }
             Op::Find(name) => {
@@ -259,6 +272,10 @@ impl Cluster {
             self.frame(proc).slots.push(None);
             return;
         };
+        self.put_with(proc, value, inner, stored);
+    }
+
+    fn put_with(&mut self, proc: ProcId, value: u64, inner: Vec<ObjectId>, stored: bool) {
         let me = self.core(proc).id();
         let object = TaskId { client: me, seq: self.core(proc).take_seq() }.result(0);
         let bytes = Content { value, inner: inner.clone() }.encode();
@@ -290,11 +307,11 @@ impl Cluster {
         Ok(Some(Outcome::Value(Content::decode(bytes).ok_or_else(|| format!("I2: {object} is no value"))?)))
     }
 
-    /// Gets a value, and with `unpack` the references in it.
-    fn get(&mut self, proc: ProcId, slot: Slot, unpack: Option<usize>) -> Check {
+    /// Gets a value, and what is to be taken out of it.
+    fn get(&mut self, proc: ProcId, slot: Slot, taking: Taking) -> Check {
         let Some(object) = self.frame(proc).slots[slot] else {
             // What it would have come from failed before: a driver that goes on regardless.
-            self.frame(proc).slots.extend(std::iter::repeat_n(None, unpack.unwrap_or(0)));
+            self.takes_nothing(proc, taking);
             self.run_soon(proc, MICRO);
             return Ok(());
         };
@@ -317,27 +334,50 @@ impl Cluster {
             Outcome::Failed(Cause::Unexpected) => "failures: unexpected",
         });
         match outcome {
-            Outcome::Value(content) => {
-                if let Some(count) = unpack {
+            Outcome::Value(content) => match taking {
+                Taking::References(count) => {
                     debug_assert_eq!(count, content.inner.len());
                     for inner in content.inner {
                         self.core(proc).retain(inner);
                         self.frame(proc).slots.push(Some(inner));
                     }
-                } else {
+                }
+                Taking::Actor => {
+                    let actor = content.inner[0].task;
+                    self.core(proc).retain_actor(actor, "Actor", false);
+                    self.frame(proc).actors.push(Some((actor, false)));
+                    self.tally.count("handles taken out of values");
+                }
+                Taking::Value => {
                     let frame = self.frame(proc);
                     frame.so_far = mix(frame.so_far, content.value);
                 }
-            }
+            },
             Outcome::Failed(cause) => {
                 if !self.procs[proc].is_driver() {
                     return self.end(proc, Err(cause));
                 }
-                self.frame(proc).slots.extend(std::iter::repeat_n(None, unpack.unwrap_or(0)));
+                self.takes_nothing(proc, taking);
             }
         }
         self.run_soon(proc, MICRO);
         Ok(())
+    }
+
+    fn takes_nothing(&mut self, proc: ProcId, taking: Taking) {
+        match taking {
+            Taking::Value => {}
+            Taking::References(count) => self.frame(proc).slots.extend(std::iter::repeat_n(None, count)),
+            Taking::Actor => self.frame(proc).actors.push(None),
+        }
+    }
+
+    fn wrap(&mut self, proc: ProcId, actor: usize, value: u64, stored: bool) {
+        let Some((actor, _)) = self.frame(proc).actors[actor] else {
+            self.frame(proc).slots.push(None);
+            return;
+        };
+        self.put_with(proc, value, vec![actor.handle()], stored);
     }
 
     /// What a slot of a program must turn out to be.
@@ -360,29 +400,38 @@ impl Cluster {
             ..ActorSpec::default()
         };
         let actor = self.core(proc).create_actor(spec, &[], &nested);
-        self.frame(proc).actors.push(Some(actor));
+        self.restarts.insert(actor, creation.max_restarts);
+        self.frame(proc).actors.push(Some((actor, false)));
     }
 
-    fn call(&mut self, proc: ProcId, actor: usize, program: ProgramId, nested: &[Slot], retries: i32) {
-        let (Some(actor), Some(nested)) = (self.frame(proc).actors[actor], self.objects(proc, nested)) else {
+    fn call(&mut self, proc: ProcId, call: &Call) {
+        let (inputs, nested) = (self.objects(proc, &call.by_ref), self.objects(proc, &call.nested));
+        let (Some((actor, _)), Some(inputs), Some(nested)) = (self.frame(proc).actors[call.actor], inputs, nested) else {
             self.frame(proc).slots.push(None);
             return;
         };
         let mut body = Vec::new();
-        record::write_inline_argument(&mut body, &program.to_le_bytes());
+        record::write_inline_argument(&mut body, &call.program.to_le_bytes());
+        for &input in &inputs {
+            record::write_reference_argument(&mut body, input);
+        }
         write_nested(&mut body, &nested);
         let task = TaskSpec {
             flags: flag::ACTOR_CALL,
             returns: 1,
-            arguments: 1,
+            arguments: 1 + inputs.len() as u32,
             body: body.into(),
+            inputs,
             nested,
-            max_retries: retries,
+            max_retries: call.retries,
             parent: self.parent(proc),
             ..TaskSpec::default()
         };
-        let task = self.core(proc).call(ActorCall { actor, task, unordered: false });
-        self.retries.insert(task, retries);
+        let task = self.core(proc).call(ActorCall { actor, task, unordered: call.unordered });
+        self.retries.insert(task, call.retries);
+        if call.unordered {
+            self.unordered.insert(task);
+        }
         self.frame(proc).slots.push(Some(task.result(0)));
     }
 
@@ -461,8 +510,8 @@ impl Cluster {
         for object in frame.slots.into_iter().flatten().chain(frame.claims) {
             self.core(proc).release(object);
         }
-        for actor in frame.actors.into_iter().flatten() {
-            self.core(proc).release_actor(actor, false);
+        for (actor, weak) in frame.actors.into_iter().flatten() {
+            self.core(proc).release_actor(actor, weak);
         }
     }
 

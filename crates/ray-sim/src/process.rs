@@ -111,8 +111,8 @@ pub struct Frame {
     pub cancelled: bool,
     /// Tasks it submitted, for recursive cancels.
     pub children: Vec<TaskId>,
-    /// Actors it knows.
-    pub actors: Vec<Option<TaskId>>,
+    /// Actors it knows, and whether its handle is a weak one.
+    pub actors: Vec<Option<(TaskId, bool)>>,
 }
 
 /// What a program waits for.

@@ -45,7 +45,11 @@ pub enum Op {
     /// Makes an actor; it has a number among the actors of this program, not a slot.
     Create(Creation),
     /// Calls an actor; its result is a new slot.
-    Call { actor: usize, program: ProgramId, nested: Vec<Slot>, expect: Rc<Expect>, retries: i32 },
+    Call(Call),
+    /// Stores a value that contains the handle of an actor; a new slot.
+    Wrap { actor: usize, value: u64, stored: bool },
+    /// Waits for such a value and takes the handle out: the next actor of this program.
+    Unwrap(Slot),
     /// Kills an actor.
     KillActor { actor: usize, no_restart: bool },
     /// Drops the handle of an actor.
@@ -67,6 +71,25 @@ pub struct Spawn {
     pub retries: i32,
     /// CPUs it holds, in halves.
     pub half_cpus: u64,
+    /// What its result must be.
+    pub expect: Rc<Expect>,
+}
+
+/// How an actor is called.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which of the program's actors.
+    pub actor: usize,
+    /// What the method does.
+    pub program: ProgramId,
+    /// Arguments by reference.
+    pub by_ref: Vec<Slot>,
+    /// References nested in an argument.
+    pub nested: Vec<Slot>,
+    /// Its `max_task_retries`.
+    pub retries: i32,
+    /// It may overtake others.
+    pub unordered: bool,
     /// What its result must be.
     pub expect: Rc<Expect>,
 }
@@ -270,9 +293,26 @@ impl Scope {
     }
 
     /// Calls an actor.
-    pub fn call(&mut self, actor: usize, program: ProgramId, nested: Vec<Slot>, expect: Rc<Expect>, retries: i32) -> Slot {
-        self.ops.push(Op::Call { actor, program, nested, expect: expect.clone(), retries });
+    pub fn call(&mut self, call: Call) -> Slot {
+        let expect = call.expect.clone();
+        self.ops.push(Op::Call(call));
         self.slot(expect)
+    }
+
+    /// Stores a value with an actor's handle inside.
+    pub fn wrap(&mut self, actor: usize, value: u64, stored: bool) -> Slot {
+        self.ops.push(Op::Wrap { actor, value, stored });
+        // The handle is no object anybody could get.
+        let handle = Rc::new(Expect { value: None, inner: Vec::new() });
+        self.slot(Rc::new(Expect { value: Some(value), inner: vec![handle] }))
+    }
+
+    /// Takes the handle out of such a value.
+    pub fn unwrap(&mut self, slot: Slot) -> usize {
+        self.ops.push(Op::Unwrap(slot));
+        self.raised |= self.slots[slot].value.is_none() && !self.catches;
+        self.actors += 1;
+        self.actors - 1
     }
 
     /// Kills an actor.

@@ -122,7 +122,7 @@ impl Cluster {
                 self.core(proc).flush_reports();
                 self.carry_out(proc)?;
                 let idle = self.core(proc).idle_leases();
-                self.say(proc, ToScheduler::Flushed { request: *request, idle });
+                self.say(proc, ToScheduler::Flushed { request: *request, running: Vec::new(), idle });
             }
             FromScheduler::Deadlock { task, cycle } => {
                 return Err(format!("task {task} is told of a deadlock that is none: {cycle}"));
@@ -139,10 +139,10 @@ impl Cluster {
             FromScheduler::Actor(ActorNotice::Found { request, actor }) => {
                 let frame = self.procs[proc].frame.as_mut();
                 if let Some(frame) = frame.filter(|frame| frame.waits == Some(Wait::Find(*request))) {
-                    frame.actors.push(actor.as_ref().map(|(actor, _)| *actor));
+                    frame.actors.push(actor.as_ref().map(|(actor, _)| (*actor, true)));
                     frame.at += 1;
                     if let Some((actor, _)) = actor {
-                        self.core(proc).retain_actor(*actor, "Actor", false);
+                        self.core(proc).retain_actor(*actor, "Actor", true);
                     }
                     self.wait_over(proc, Wait::Find(*request));
                 }
@@ -162,6 +162,12 @@ impl Cluster {
         let rivals = |other: &&Proc| other.alive && other.actor.is_some_and(|own| own.actor == actor);
         if self.procs.iter().any(|other| rivals(&other)) {
             return Err(format!("I4: two processes are actor {actor} at one time"));
+        }
+        let lives = self.lives.entry(actor).or_default();
+        *lives += 1;
+        let most = self.restarts.get(&actor).copied().unwrap_or(0);
+        if restarts + 1 < *lives || (most >= 0 && i64::from(restarts) > most) {
+            return Err(format!("I4: actor {actor} begins life {lives}, told of {restarts} restarts, of which it may have {most}"));
         }
         self.procs[proc].actor = Some(ActorSelf { actor, restarts, finishing: false, constructed: false });
         let plan = crate::executor::Constructor::decode(creation);
@@ -299,24 +305,20 @@ impl Cluster {
     pub(crate) fn wait_over(&mut self, proc: ProcId, wait: Wait) {
         let Some(frame) = self.procs[proc].frame.as_mut().filter(|frame| frame.waits == Some(wait)) else { return };
         frame.waits = None;
+        let task = waiting_task(frame);
         if matches!(wait, Wait::Object(_)) {
-            self.say(proc, ToScheduler::Unblocked);
+            self.say(proc, ToScheduler::Unblocked { task });
         }
         self.run_soon(proc, MICRO);
     }
 
     /// The program of this process waits: its slot is free meanwhile, and others run what was to run behind it.
     pub(crate) fn wait_for(&mut self, proc: ProcId, wait: Wait) {
-        let me = self.core(proc).id();
         let frame = self.procs[proc].frame.as_mut().expect("a program waits");
         frame.waits = Some(wait);
-        let task = match frame.task {
-            Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
-            Some(Execution::Constructor { .. }) | None => None,
-        };
-        debug_assert!(task.is_some() || self.procs[proc].is_driver() || me.0 > 0);
+        let task = waiting_task(frame);
         match wait {
-            Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object] }),
+            Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object], enough: 1 }),
             Wait::Find(_) => {}
         }
         self.give_back(proc, None);
@@ -333,6 +335,14 @@ impl Cluster {
             Value::Inline(_) | Value::Stored(_) => unreachable!("a failure encodes as Failed"),
         });
         self.say(proc, ToScheduler::Actor(ActorMessage::Constructed { actor, failure }));
+    }
+}
+
+/// The task a wait of this frame is said to be of.
+fn waiting_task(frame: &Frame) -> Option<TaskId> {
+    match frame.task {
+        Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
+        Some(Execution::Constructor { .. }) | None => None,
     }
 }
 

@@ -88,6 +88,7 @@ impl Process {
             function: spec.shown_as.unwrap_or(spec.function),
             returns: spec.returns,
             parent: spec.parent,
+            actor,
             inputs: spec.inputs.clone(),
             at_us: self.now.as_micros(),
         });
@@ -330,7 +331,7 @@ impl Process {
             task.arrived = task.arrived.max(end as u32);
             return Ok(());
         }
-        self.report(GraphEvent::Finished { seq, ok, run_time_us });
+        self.report(GraphEvent::Finished { seq, ok, run_time_us, worker, at_us: self.now.as_micros() });
         self.finish(seq);
         if actor.is_none() {
             self.worker_progressed(worker);
@@ -361,7 +362,8 @@ impl Process {
             }
             self.own_value(id.result(index), failure.clone(), false);
         }
-        self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0 });
+        let (worker, at_us) = (ClientId::default(), self.now.as_micros());
+        self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0, worker, at_us });
         self.finish(seq);
     }
 

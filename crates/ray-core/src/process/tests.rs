@@ -478,6 +478,23 @@ fn a_record_no_worker_sends_is_an_error() {
     assert!(process.record_arrived(at(0), WORKER, &[1, 2, 3]).is_err());
 }
 
+#[test]
+fn an_unordered_call_waits_aside_and_goes_when_its_input_comes() {
+    let mut process = process();
+    let actor = process.create_actor(ActorSpec::default(), &[], &[]);
+    let first = call(&mut process, actor, 0);
+    let late = TaskSpec { max_retries: 0, ..task(&mut process, &[first]) };
+    let late = process.call(ActorCall { actor, task: late, unordered: true });
+    let last = call(&mut process, actor, 0);
+    process.release_actor(actor, false);
+    actions(&mut process);
+    notice(&mut process, ActorNotice::Alive { actor, worker: WORKER, restarts: 0 });
+    let pushed = [Action::OpenChannel(WORKER), push(WORKER, first.task.seq), push(WORKER, last.task.seq)];
+    assert_eq!(actions(&mut process), pushed);
+    answer(&mut process, WORKER, first.task.seq, &inline("x"), false);
+    assert_eq!(actions(&mut process), [push(WORKER, late.seq)]);
+}
+
 // -- attempts that are repeated, workers that end ---------------------------------------------------------------------------
 
 fn answer_marked(process: &mut Process, worker: ClientId, seq: u64, value: &Value, marks: u8) {

@@ -48,6 +48,25 @@ impl Scheduler {
                     self.send(client, FromScheduler::Warning { text });
                 }
                 self.wishes.push_back(Wish { client, shape, count, near, since: self.now });
+                self.fail_barren_wishes();
+            }
+        }
+    }
+
+    /// Wishes that only workers could meet that will never be started fail.
+    pub(super) fn fail_barren_wishes(&mut self) {
+        if self.nodes.values().all(|node| node.gave_up().is_none()) {
+            return;
+        }
+        let served =
+            |node: NodeId| self.workers.values().any(|worker| worker.node == node && !matches!(worker.work, Work::Actor { .. }));
+        if self.nodes.values().any(|node| node.alive && served(node.id)) {
+            return; // slower than it should be, but it goes on
+        }
+        for wish in core::mem::take(&mut self.wishes) {
+            match self.barren(&wish.shape) {
+                Some(reason) => self.send(wish.client, FromScheduler::Unschedulable { shape: wish.shape, reason }),
+                None => self.wishes.push_back(wish),
             }
         }
     }
@@ -71,7 +90,7 @@ impl Scheduler {
         let mut unmet = Vec::new();
         // Blocked clients first, then whoever waits longest; the order among them is kept.
         let (mut blocked, mut others): (Vec<Wish>, Vec<Wish>) =
-            self.wishes.drain(..).partition(|wish| self.clients[&wish.client].blocked.is_some());
+            self.wishes.drain(..).partition(|wish| !self.clients[&wish.client].waits.is_empty());
         blocked.append(&mut others);
         self.wishes.extend(blocked);
         while rounds_left > 0 {

@@ -29,6 +29,8 @@ pub(super) struct Node {
     pub(super) store_capacity_bytes: u64,
     /// Workers that ended before they said hello, in a row: something is wrong with starting them.
     pub(super) stillborn: u32,
+    /// What became of the last of those.
+    pub(super) stillborn_reason: String,
 }
 
 /// A worker that was asked for.
@@ -114,7 +116,23 @@ impl Node {
             store_socket: config.store_socket.clone(),
             store_capacity_bytes: 0,
             stillborn: 0,
+            stillborn_reason: String::new(),
         }
+    }
+
+    /// Whether workers can be had here.
+    pub(super) fn may_fork(&self) -> bool {
+        self.alive && self.zygote_ready && self.stillborn < MAX_STILLBORN
+    }
+
+    /// Why no worker will ever be started here again, if that is so.
+    pub(super) fn gave_up(&self) -> Option<String> {
+        (self.stillborn >= MAX_STILLBORN).then(|| {
+            format!(
+                "no worker can be started on node {}: {MAX_STILLBORN} in a row ended before they connected; the last {}",
+                self.id, self.stillborn_reason
+            )
+        })
     }
 
     /// What is free.
@@ -150,11 +168,11 @@ impl Scheduler {
         }
     }
 
-    /// Asks a node's zygote for one more worker; false when none can be had there any more.
-    pub(super) fn spawn(&mut self, node: NodeId, mut what: Spawning, environment: Vec<(String, String)>) -> bool {
+    /// Asks a node's zygote for one more worker, if any can be had there.
+    pub(super) fn spawn(&mut self, node: NodeId, mut what: Spawning, environment: Vec<(String, String)>) {
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
-        if !entry.alive || !entry.zygote_ready || entry.stillborn >= MAX_STILLBORN {
-            return false;
+        if !entry.may_fork() {
+            return;
         }
         let spawn = self.next_spawn;
         self.next_spawn += 1;
@@ -162,7 +180,15 @@ impl Scheduler {
         what.devices = entry.devices.assign(&what.holds);
         entry.spawning.insert(spawn, what);
         self.actions.push_back(Action::Zygote(node, ToZygote::Spawn { spawn, environment }));
-        true
+    }
+
+    /// Why no worker with this much will ever be started, if every node that has it has given up.
+    pub(super) fn barren(&self, shape: &Resources) -> Option<String> {
+        let mut reason = None;
+        for node in self.nodes.values().filter(|node| node.alive && node.total.covers(shape)) {
+            reason = Some(node.gave_up()?);
+        }
+        reason
     }
 
     /// A worker that was asked for is here, or will never be: what was kept free for it is its own business now.
@@ -217,13 +243,14 @@ impl Scheduler {
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
         entry.devices.take_back(&mut what.devices);
         entry.stillborn += 1;
-        let gave_up = entry.stillborn >= MAX_STILLBORN;
-        if gave_up {
-            let how = ray_protocol::value::describe_exit(ClientId(0), exit);
-            let text = format!(
-                "No worker can be started on node {node}: {MAX_STILLBORN} in a row ended before they connected; the last {how}.\n{}",
-                exit.stderr_tail
-            );
+        entry.stillborn_reason = ray_protocol::value::describe_exit(ClientId(0), exit);
+        if !exit.stderr_tail.is_empty() {
+            entry.stillborn_reason.push_str("\nThe last lines it wrote to standard error:\n");
+            entry.stillborn_reason.push_str(&exit.stderr_tail);
+        }
+        if entry.stillborn == MAX_STILLBORN
+            && let Some(text) = entry.gave_up()
+        {
             for client in self.clients.iter().filter(|(_, client)| client.job.is_some()).map(|(id, _)| *id).collect::<Vec<_>>() {
                 self.send(client, ray_protocol::control::FromScheduler::Warning { text: text.clone() });
             }
@@ -325,6 +352,7 @@ impl Scheduler {
         for _ in 0..missing {
             self.spawn(node, Spawning::default(), Vec::new());
         }
+        self.fail_barren_wishes();
     }
 
     /// When the next surplus worker is to end.
@@ -363,7 +391,7 @@ impl Scheduler {
     /// Whether tasks this worker submitted may still be under way. Leases it only keeps are asked back, so that it can go next time.
     fn is_owed(&mut self, client: ClientId) -> bool {
         let leased = self.ask_leases_back(client);
-        leased || self.has_wish(client) || self.owns_unfinished(client)
+        leased || self.has_wish(client) || self.owns_unfinished(client) || self.keeps_actors(client)
     }
 
     pub(super) fn kill_worker(&mut self, client: ClientId, reason: String) {
@@ -410,7 +438,7 @@ impl Scheduler {
             Work::Actor { actor, .. } => format!("is actor {actor}"),
             Work::Retiring => String::from("is ending"),
         };
-        match &self.clients[&client].blocked {
+        match self.clients[&client].waits.values().next() {
             Some(blocked) => format!("{what}; waits for {} objects, first {}", blocked.objects.len(), blocked.first_in_words()),
             None => what,
         }

@@ -47,12 +47,12 @@ impl Author<'_> {
         scope.work(self.rng.within(1, most));
     }
 
-    fn is_stored(&mut self) -> bool {
+    pub(crate) fn is_stored(&mut self) -> bool {
         self.rng.per_mille(self.style.stored)
     }
 
     /// Submits a program as a task.
-    fn submit(&mut self, scope: &mut Scope, program: ProgramId, by_ref: Vec<Slot>, nested: Vec<Slot>) -> Slot {
+    pub(crate) fn submit(&mut self, scope: &mut Scope, program: ProgramId, by_ref: Vec<Slot>, nested: Vec<Slot>) -> Slot {
         let expect: Rc<Expect> = self.programs[program as usize].expect.clone();
         let retries = self.rng.pick(&self.style.retries);
         let half_cpus = self.rng.pick(&self.style.half_cpus);

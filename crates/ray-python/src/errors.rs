@@ -88,11 +88,8 @@ pub(crate) fn raise_if_of_engine(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, 
     if !value.is_instance(&exceptions.getattr("RayError")?)? {
         return Ok(value);
     }
-    let raised = if value.is_instance(&exceptions.getattr("RayTaskError")?)? {
-        value.call_method0("as_instanceof_cause")?
-    } else {
-        value
-    };
+    let raised =
+        if value.is_instance(&exceptions.getattr("RayTaskError")?)? { value.call_method0("as_instanceof_cause")? } else { value };
     Err(PyErr::from_value(raised))
 }
 

@@ -579,6 +579,34 @@ class TestEnvironments:
 
         assert ray.get(outer.remote()) == ["outer", "actor", "outer", "actor"]
 
+    def test_with_those_of_the_job(self):
+        code, out, err = run_driver(
+            """
+            ray.init(num_cpus=2, runtime_env={"env_vars": {"RAIO_A": "job", "RAIO_B": "job"}})
+            def seen():
+                return [os.environ.get(name) for name in ("RAIO_A", "RAIO_B", "RAIO_C")], ray.get_runtime_context().runtime_env
+            f = ray.remote(seen)
+            plain, _ = ray.get(f.remote())
+            own, told = ray.get(f.options(runtime_env={"env_vars": {"RAIO_B": "own", "RAIO_C": "own"}}).remote())
+            print(plain, own, sorted(told["env_vars"].items()), os.environ.get("RAIO_A"))
+            """
+        )
+        assert code == 0, err
+        told = "[('RAIO_A', 'job'), ('RAIO_B', 'own'), ('RAIO_C', 'own')]"
+        assert out == f"['job', 'job', None] ['job', 'own', 'own'] {told} None\n"
+
+    def test_another_program_brings_its_own(self):
+        code, out, err = run_driver(
+            """
+            ray.init(sys.argv[1], runtime_env={"env_vars": {"RAIO_A": "theirs"}})
+            f = ray.remote(lambda: os.environ.get("RAIO_A"))
+            print(ray.get(f.remote()), ray.get(ray.remote(lambda: ray.get(f.remote())).remote()))
+            """,
+            ray.get_runtime_context().gcs_address,
+        )
+        assert (code, out) == (0, "theirs theirs\n"), err
+        assert ray.get([variable.remote("RAIO_A") for _ in range(10)]) == [None] * 10
+
     def test_a_value_may_name_a_variable_of_the_worker(self):
         f = variable.options(runtime_env=env(RAIO_A="${PATH}:more:${RAIO_NONE}"))
         assert ray.get(f.remote("RAIO_A")) == os.environ["PATH"] + ":more:"
@@ -667,6 +695,16 @@ class TestNames:
 
 
 class TestAmounts:
+    def test_a_task_can_ask_what_it_holds(self):
+        holds = ray.remote(lambda: ray.get_runtime_context().get_assigned_resources())
+        assert ray.get(holds.remote()) == {"CPU": 1.0}
+        assert ray.get(holds.options(num_cpus=0).remote()) == {}
+        assert ray.get(holds.options(num_cpus=0.5, num_gpus=1, resources={"seat": 1}).remote()) == {
+            "CPU": 0.5,
+            "GPU": 1.0,
+            "seat": 1.0,
+        }
+
     @pytest.mark.parametrize(
         ("chosen", "missing"),
         [
@@ -768,3 +806,13 @@ class TestRefused:
         wrapper = process_of.options(num_cpus=1)
         assert not hasattr(wrapper, "options")
         assert ray.get(wrapper.remote())
+
+
+class TestAttributes:
+    def test_options_can_be_read_as_libraries_do(self):
+        f = ray.remote(num_cpus=2, max_retries=1, num_returns=3)(lambda: None)
+        assert (f._num_cpus, f._max_retries, f._num_returns, f._runtime_env) == (2, 1, 3, None)
+        assert (process_of._num_returns, process_of._max_retries) == (1, 3)
+        for absent in ("__name__", "_nothing", "num_cpus"):
+            with pytest.raises(AttributeError):
+                getattr(f, absent)

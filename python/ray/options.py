@@ -211,6 +211,11 @@ def check_task_options(given, for_options_call=False):
     return _checked(given, _TASK_OPTIONS, "remote functions", ValueError)
 
 
+def is_task_option(name):
+    """bool: whether remote functions have an option of this name."""
+    return name in _TASK_OPTIONS
+
+
 def check_known(given):
     """Checks what can be checked before it is known whether a function or a class is decorated."""
     for name in given:

@@ -69,6 +69,14 @@ class RemoteFunction:
         #: The call: checks the arguments, submits a task, returns references at once.
         self.remote = self._caller(chosen)
 
+    def __getattr__(self, name):
+        """Options as libraries read them: `f._num_returns`, `f._max_retries`."""
+        chosen = self.__dict__.get("_default_options")
+        if chosen is not None and options.is_task_option(name.removeprefix("_")) and name.startswith("_"):
+            defaults = {"num_returns": 1, "max_retries": options.max_retries_of(chosen), "max_calls": 0, "retry_exceptions": False}
+            return chosen.get(name[1:], defaults.get(name[1:]))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __call__(self, *args, **kwargs):
         if self._declaration[0] is not None:
             return self.remote(*args, **kwargs)  # the first dialect of 2016 called its typed functions directly

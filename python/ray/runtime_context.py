@@ -38,6 +38,9 @@ def set_job(job, labels=None):
         said[_LABELS_KEY] = json.dumps(labels)
     if job._default_actor_lifetime == "detached":
         said[_LIFETIME_KEY] = "detached"
+    # Workers were started with the variables of the cluster's owner; the tasks of others bring theirs.
+    joined = {} if cluster.is_owner() or not job.runtime_env else job.runtime_env.env_vars()
+    _core.inherit_environment(list(joined.items()))
     for key, value in said.items():
         if cluster.is_owner():
             _core.key_value("put", key, value.encode())
@@ -230,7 +233,7 @@ class RuntimeContext:
 
     @property
     def runtime_env(self):
-        """ray.runtime_env.RuntimeEnv: what the job's processes have besides the driver's surroundings."""
+        """ray.runtime_env.RuntimeEnv: what runs here with: what the job said, and the variables of the running task or actor."""
         from ray.runtime_env import RuntimeEnv
 
         return RuntimeEnv.deserialize(self.get_runtime_env_string())
@@ -238,7 +241,13 @@ class RuntimeContext:
     def get_runtime_env_string(self):
         """str: `runtime_env` as JSON."""
         self._identity()
-        return _told(_RUNTIME_ENV_KEY) or "{}"
+        said, own = _told(_RUNTIME_ENV_KEY) or "{}", _core.inherited_environment()
+        if not own:
+            return said
+        import json
+
+        fields = json.loads(said)
+        return json.dumps({**fields, "env_vars": {**fields.get("env_vars", {}), **dict(own)}}, sort_keys=True)
 
     @property
     def gcs_address(self):

@@ -83,6 +83,18 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
     build().unwrap_or_else(|error| error)
 }
 
+/// An exception that is a value: an error of the engine is raised, any other is given.
+#[cold]
+pub(crate) fn raise_if_of_engine(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let exceptions = value.py().import("ray.exceptions")?;
+    if !value.is_instance(&exceptions.getattr("RayError")?)? {
+        return Ok(value);
+    }
+    let raised =
+        if value.is_instance(&exceptions.getattr("RayTaskError")?)? { value.call_method0("as_instanceof_cause")? } else { value };
+    Err(PyErr::from_value(raised))
+}
+
 /// An actor's id as hexadecimal digits.
 fn actor_id(actor: TaskId) -> String {
     let cluster = session::current_if_any().map_or(0, |client| client.identity().cluster);

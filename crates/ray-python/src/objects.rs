@@ -5,7 +5,7 @@ use crate::errors;
 use crate::object_ref::ObjectRef;
 use crate::session::{self, signal_pending};
 use hashbrown::{HashMap, HashSet};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ray_client::{Client, Collector, WaitEnd};
@@ -54,7 +54,7 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
             Some(value) => value,
             None => wait_for(py, &client, &[object], timeout)?.pop().expect("one value per object"),
         };
-        return codec::decode(py, &client, object, &value);
+        return open(py, &client, object, &value);
     }
     let Ok(list) = refs.cast::<PyList>() else {
         return Err(PyValueError::new_err(format!(
@@ -71,9 +71,16 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
         return Err(errors::failure(py, bytes));
     }
     for (object, value) in objects.iter().zip(&values) {
-        out.append(codec::decode(py, &client, *object, value)?)?;
+        out.append(open(py, &client, *object, value)?)?;
     }
     Ok(out.into_any())
+}
+
+/// A value as `get` gives it: an error of the engine that was stored is raised, for whoever stored it had met it.
+#[inline]
+fn open<'py>(py: Python<'py>, client: &Client, object: ObjectId, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    let value = codec::decode(py, client, object, value)?;
+    if value.is_instance_of::<PyException>() { errors::raise_if_of_engine(value) } else { Ok(value) }
 }
 
 fn current_of_list(py: Python<'_>, list: &Bound<'_, PyList>) -> PyResult<Client> {

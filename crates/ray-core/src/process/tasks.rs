@@ -24,7 +24,7 @@ pub(super) struct Task {
 }
 
 /// What a task is connected with.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug)]
 struct Links {
     inputs: Box<[ObjectId]>,
     nested: Box<[ObjectId]>,
@@ -101,8 +101,13 @@ impl Process {
             self.retain_known(object);
         }
         let flags = spec.flags | if spec.nested.is_empty() { 0 } else { flag::HAS_REFS };
-        let links =
-            Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent, shown_as: spec.shown_as };
+        let alone = spec.inputs.is_empty() && spec.nested.is_empty();
+        let links = if alone && actor.is_none() && spec.parent.is_none() && spec.shown_as.is_none() {
+            None
+        } else {
+            let (inputs, nested) = (spec.inputs.into(), spec.nested.into());
+            Some(Box::new(Links { inputs, nested, actor, parent: spec.parent, shown_as: spec.shown_as }))
+        };
         let task = Task {
             header: TaskHeader {
                 flags,
@@ -113,7 +118,7 @@ impl Process {
                 arguments: spec.arguments,
             },
             body: spec.body,
-            links: (links != Links::default()).then(|| Box::new(links)),
+            links,
             shape: spec.shape,
             state: TaskState::Waiting(missing),
             retries_left: spec.max_retries,

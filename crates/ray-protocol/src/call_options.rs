@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct CallOptions {
     /// The concurrency group of an actor to run in, when it is not the method's own.
     pub group: Option<String>,
+    /// Of a stream: the most items that may be under way, yielded and not taken; 0 for any number.
+    pub most_untaken: u32,
+    /// The one result is a list of references, one to each value that is yielded.
+    pub dynamic: bool,
 }
 
 impl CallOptions {

@@ -99,6 +99,8 @@ pub enum Failure {
         /// What is missing.
         reason: String,
     },
+    /// There is no such item: the stream ended before it.
+    StreamEnded,
 }
 
 impl Failure {

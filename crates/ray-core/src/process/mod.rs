@@ -29,6 +29,7 @@
 mod actors;
 mod leases;
 mod objects;
+mod streams;
 mod tasks;
 mod validate;
 
@@ -47,6 +48,8 @@ pub use actors::{ActorCall, ActorView};
 use leases::{Lease, Shape};
 use objects::Object;
 pub use objects::ObjectView;
+pub use streams::NextItem;
+use streams::Stream;
 use tasks::Task;
 
 /// What a process wants done. Small, because one is made per task; the rare large ones are boxed.
@@ -76,6 +79,15 @@ pub enum Action {
         /// Its children too.
         recursive: bool,
     },
+    /// Tell a worker how many items of a stream were taken.
+    Consumed {
+        /// Where it was pushed.
+        worker: ClientId,
+        /// Which task.
+        seq: u64,
+        /// How many in all, or [`record::NOBODY_WANTS_MORE`].
+        items: u64,
+    },
     /// Nobody can refer to this object of our own any more: its bytes in our node's store can go.
     Free(ObjectId),
     /// An object somebody asked to be told of ([`Process::watch`]) has a value now.
@@ -89,8 +101,10 @@ pub struct TaskSpec {
     pub function: FunctionId,
     /// See [`record::flag`].
     pub flags: u8,
-    /// How many results.
+    /// How many results. A stream ([`record::flag::STREAM`]) does not say.
     pub returns: u32,
+    /// Of a stream: whether its task waits when too many items are under way.
+    pub limited: bool,
     /// How many arguments `body` has.
     pub arguments: u32,
     /// The arguments, as [`record`] lays them out.
@@ -127,6 +141,7 @@ pub struct Process {
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
     tasks: HashMap<u64, Task>,
+    streams: HashMap<u64, Stream>,
     /// Tasks that are failing just now, the first one being dealt with; empty between events.
     failing: VecDeque<(u64, Value)>,
     shapes: Vec<Shape>,
@@ -159,6 +174,7 @@ impl Process {
             own_came_back: false,
             awaited_elsewhere: HashSet::new(),
             tasks: HashMap::new(),
+            streams: HashMap::new(),
             failing: VecDeque::new(),
             shapes: Vec::new(),
             leases: Vec::new(),

@@ -13,7 +13,7 @@ What is not needed to start is imported when it is first used.
 """
 
 from ray import exceptions, services
-from ray._core import ObjectRef
+from ray._core import ObjectRef, ObjectRefGenerator
 from ray.api import (
     cancel,
     explain,
@@ -36,6 +36,7 @@ raio_version = "0.1.0"
 __commit__ = "raio"
 
 _LAZY = {
+    "DynamicObjectRefGenerator": "ray.generators",
     "as_completed": "ray.api",
     "available_resources": "ray.state",
     "cluster_resources": "ray.state",
@@ -66,8 +67,10 @@ __all__ = [
     "SHELL_MODE",
     "SILENT_MODE",
     "WORKER_MODE",
+    "DynamicObjectRefGenerator",
     "ObjectID",
     "ObjectRef",
+    "ObjectRefGenerator",
     "__version__",
     "as_completed",
     "available_resources",

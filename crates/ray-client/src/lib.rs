@@ -7,7 +7,7 @@
 //! while calling into Python.
 //!
 //! Read [`state`] first (what is behind the lock), then [`wait`] (how a thread waits), [`io`] (the I/O thread), [`store`] (objects in shared
-//! memory), [`serve`] (what a worker does in addition) and [`actors`] (what both do about actors).
+//! memory), [`serve`] (what a worker does in addition), [`actors`] (what both do about actors) and [`streams`] (results that come one by one).
 
 mod actors;
 mod channel;
@@ -15,6 +15,7 @@ mod io;
 mod serve;
 mod state;
 mod store;
+mod streams;
 mod wait;
 
 use ray_core::Time;
@@ -32,6 +33,7 @@ pub use actors::MaySleep;
 pub use serve::{Incoming, Manner, Work, write_failure};
 pub use state::{LogLines, Notice};
 pub use store::{Placed, StoreError};
+pub use streams::Demand;
 pub use wait::{Interrupt, WaitEnd};
 
 use state::State;

@@ -9,7 +9,7 @@ use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
 use ray_protocol::control::ActorNotice;
-use ray_protocol::record::{self, BodyReader, Record, TaskHeader, flag};
+use ray_protocol::record::{self, BodyReader, NOBODY_WANTS_MORE, Record, TaskHeader, flag};
 use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId, Value};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -51,6 +51,8 @@ pub(crate) struct Serving {
     manner: Manner,
     /// Where many run at once: those that do, and whether each was cancelled.
     under_way: HashMap<TaskId, bool>,
+    /// Streams that run here: how many of their items were taken.
+    consumed: HashMap<TaskId, u64>,
     /// The main thread is to leave its loop.
     exit_asked: bool,
     record: Vec<u8>,
@@ -104,8 +106,30 @@ impl Serving {
             || !self.actor_notices.is_empty()
     }
 
+    pub(crate) fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// How many items of a stream were taken, as far as is known here.
+    pub(crate) fn consumed(&self, stream: TaskId) -> u64 {
+        self.consumed.get(&stream).copied().unwrap_or(NOBODY_WANTS_MORE)
+    }
+
+    /// Word of a consumer; false when no such stream runs here now.
+    fn consumed_arrived(&mut self, stream: TaskId, items: u64) -> bool {
+        self.consumed.get_mut(&stream).map(|known| *known = items.max(*known)).is_some()
+    }
+
+    /// Whether records to a submitter wait for room in its ring; None when it has ended.
+    pub(crate) fn is_congested(&mut self, submitter: ClientId) -> Option<bool> {
+        let channel = self.channels.get_mut(&submitter)?;
+        let waits = channel.has_backlog() && channel.drain_backlog();
+        channel.ring(false);
+        Some(waits)
+    }
+
     /// Sends a record back. True when it waits for room in the ring.
-    fn reply(&mut self, to: ClientId, parts: &[&[u8]]) -> bool {
+    pub(crate) fn reply(&mut self, to: ClientId, parts: &[&[u8]]) -> bool {
         let Some(channel) = self.channels.get_mut(&to) else { return false };
         channel.push(parts);
         channel.ring(false);
@@ -138,15 +162,6 @@ impl Client {
         self.shared.lock().serving.functions.remove(&function)
     }
 
-    /// Sends one record of results (or all) to a task's submitter.
-    pub fn send_results(&self, to: ClientId, record: &[u8]) {
-        let mut state = self.shared.lock();
-        state.segments.announce_sealed();
-        if state.serving.reply(to, &[record]) {
-            self.shared.retry_soon(&mut state);
-        }
-    }
-
     /// The running task has ended, its last results are `record`.
     #[inline]
     pub fn finish(&self, task: Incoming, record: &[u8]) {
@@ -159,6 +174,9 @@ impl Client {
         }
         for &object in &task.claims {
             state.process.release(object);
+        }
+        if task.header.is_stream() {
+            state.serving.consumed.remove(&task.task());
         }
         state.segments.announce_sealed();
         if state.serving.reply(task.from, &[record]) {
@@ -227,6 +245,8 @@ pub enum Work {
     Actor(ActorNotice),
     /// One of many calls under way was cancelled.
     Cancel(TaskId),
+    /// Items were taken of a stream that is one of many calls under way.
+    Consumed(TaskId),
     /// End: a call on another thread wants it.
     Exit,
 }
@@ -249,6 +269,9 @@ impl Shared {
                         state.process.retain_booked(object);
                     }
                     let task = Incoming { from, header, body: bytes, claims };
+                    if header.is_stream() {
+                        state.serving.consumed.insert(task.task(), 0);
+                    }
                     if state.serving.manner == Manner::CallsAtOnce {
                         state.serving.under_way.insert(task.task(), false);
                     } else {
@@ -266,6 +289,13 @@ impl Shared {
                     if let Some(cancelled) = state.serving.under_way.get_mut(&task) {
                         *cancelled = true;
                         return Some(Work::Cancel(task));
+                    }
+                }
+                Ok(Record::Consumed { seq, items }) => {
+                    let stream = TaskId { client: from, seq };
+                    if state.serving.consumed_arrived(stream, items) {
+                        self.news.notify_all(); // a thread that runs it may wait for this
+                        return Some(Work::Consumed(stream));
                     }
                 }
                 // Nothing of this submitter is waiting: a recall that comes here has nothing to give back, a cancel is too late.
@@ -301,6 +331,11 @@ impl Shared {
                     self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut kept);
                     found = true;
                 }
+                Ok(Record::Consumed { seq, items })
+                    if state.serving.consumed_arrived(TaskId { client: from, seq }, items) =>
+                {
+                    found = true;
+                }
                 _ => kept.push_back((from, bytes)),
             }
         }
@@ -331,10 +366,7 @@ impl Shared {
             drop_claims(state, &header, body);
             let failure = ray_protocol::Failure::Cancelled { function: String::new() }.into_value();
             let mut reply = Vec::new();
-            record::write_result_header(&mut reply, header.seq, 0, header.returns, false, 0);
-            for _ in 0..header.returns {
-                record::write_result_value(&mut reply, &failure, false);
-            }
+            write_failure(&mut reply, &header, &failure, 0);
             let _ = state.serving.reply(from, &[&reply]);
         }
     }
@@ -354,6 +386,9 @@ impl Shared {
                 }
                 Ok(Record::Cancel { seq, recursive, .. }) => {
                     self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut rest);
+                }
+                Ok(Record::Consumed { seq, items }) => {
+                    state.serving.consumed_arrived(TaskId { client: from, seq }, items);
                 }
                 Ok(Record::Recall) | Err(_) => {}
                 Ok(_) => rest.push_back((from, bytes)),
@@ -383,6 +418,11 @@ impl Shared {
     /// A client is gone: nobody wants the results of what it submitted.
     pub(crate) fn submitter_lost(&self, state: &mut State, client: ClientId) {
         let Some(mut channel) = state.serving.channels.remove(&client) else { return };
+        for (stream, items) in &mut state.serving.consumed {
+            if stream.client == client {
+                *items = NOBODY_WANTS_MORE;
+            }
+        }
         state.serving.order.retain(|known| *known != client);
         let (theirs, others): (VecDeque<_>, VecDeque<_>) = state.serving.inbox.drain(..).partition(|(from, _)| *from == client);
         state.serving.inbox = others;
@@ -437,10 +477,10 @@ fn drop_claims(state: &mut State, header: &TaskHeader, body: &[u8]) {
     }
 }
 
-/// Appends a failure for every result of a task.
+/// Appends a failure for every result of a task; of a stream, as its end.
 pub fn write_failure(out: &mut Vec<u8>, header: &TaskHeader, failure: &Value, run_time_us: u32) {
-    record::write_result_header(out, header.seq, 0, header.returns, false, run_time_us);
-    for _ in 0..header.returns {
+    record::write_result_header(out, header.seq, 0, header.failures(), false, run_time_us);
+    for _ in 0..header.failures() {
         record::write_result_value(out, failure, false);
     }
 }

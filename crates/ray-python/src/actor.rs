@@ -2,7 +2,7 @@
 //! with actors and costs what a task does.
 
 use crate::arguments::{Arguments, Check};
-use crate::caller::{references, to_resources};
+use crate::caller::{Results, references, to_resources};
 use crate::errors;
 use crate::ids;
 use crate::session::{self, signal_pending};
@@ -119,7 +119,7 @@ pub(crate) struct Method {
     function: FunctionId,
     /// The name users see.
     name: String,
-    returns: u32,
+    results: Results,
     declared: Vec<Option<Py<PyAny>>>,
     max_retries: i32,
     /// Calls may overtake each other.
@@ -135,7 +135,9 @@ pub(crate) struct Method {
 #[pymethods]
 impl Method {
     #[new]
-    #[pyo3(signature = (*, check, id, name, returns, declared, max_retries, unordered, max_pending, group))]
+    #[pyo3(signature = (
+        *, check, id, name, returns, declared, max_retries, unordered, max_pending, group, results="fixed", most_untaken=0
+    ))]
     fn new(
         check: Py<Check>,
         id: u64,
@@ -146,10 +148,13 @@ impl Method {
         unordered: bool,
         max_pending: i64,
         group: Option<String>,
+        results: &str,
+        most_untaken: u32,
     ) -> Self {
         let named_in = Mutex::new(None);
-        let options = CallOptions { group }.encode();
-        Method { check, function: FunctionId(id), name, returns, declared, max_retries, unordered, max_pending, options, named_in }
+        let results = Results::new(results, returns, most_untaken);
+        let options = CallOptions { group, most_untaken, dynamic: results.is_dynamic }.encode();
+        Method { check, function: FunctionId(id), name, results, declared, max_retries, unordered, max_pending, options, named_in }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -200,7 +205,7 @@ impl MethodCaller {
             self.refuse_beyond(py, method.max_pending as usize)?;
         }
         let mut arguments = Arguments::new(client);
-        let mut flags = flag::ACTOR_CALL | call.flags;
+        let mut flags = flag::ACTOR_CALL | call.flags | method.results.flags();
         if let Some(options) = &method.options {
             flags |= flag::OPTIONS;
             arguments.add_raw(options);
@@ -209,7 +214,8 @@ impl MethodCaller {
         let task = TaskSpec {
             function: method.function,
             flags,
-            returns: method.returns,
+            returns: method.results.returns,
+            limited: method.results.is_limited,
             arguments: arguments.count,
             body: std::mem::take(&mut arguments.body),
             inputs: std::mem::take(&mut arguments.inputs),
@@ -219,7 +225,7 @@ impl MethodCaller {
         };
         let task = client.call(ActorCall { actor: self.claim.actor, task, unordered: method.unordered });
         drop(arguments); // what was made for large arguments is the task's alone now
-        references(py, client, task, method.returns, &method.declared)
+        references(py, client, task, method.results, &method.declared)
     }
 }
 

@@ -6,13 +6,14 @@ use crate::codec;
 use crate::errors;
 use crate::ids;
 use crate::session::signal_pending;
+use crate::stream::{self, Progress};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use ray_client::{Client, Incoming, Manner, MaySleep, Work, write_failure};
+use ray_client::{Client, Demand, Incoming, Manner, MaySleep, Work, write_failure};
 use ray_protocol::control::{ActorMessage, ActorNotice};
-use ray_protocol::record::{self, Argument, BodyReader, Record, flag};
-use ray_protocol::{CallOptions, Failure, FunctionId, ObjectId, TaskId, Value};
+use ray_protocol::record::{self, Record};
+use ray_protocol::{Failure, FunctionId, ObjectId, TaskId, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -83,8 +84,15 @@ fn build(py: Python<'_>, client: &Client, actor: TaskId, creation: &[u8], restar
     let check_arguments = py.import("ray.worker_main")?.getattr("_no_check")?.unbind();
     let load = |(id, callable, name, split): Method| {
         let check_arguments = check_arguments.clone_ref(py);
-        let loaded =
-            Loaded { callable, name: Arc::from(name), typed: false, return_plain: Some(vec![None]), check_arguments, split };
+        let loaded = Loaded {
+            callable,
+            name: Arc::from(name),
+            typed: false,
+            return_plain: Some(vec![None]),
+            check_arguments,
+            split,
+            check_item: None,
+        };
         (FunctionId(id), Arc::new(loaded))
     };
     Ok(Actor { client: client.clone(), id: actor, manner, methods: methods.into_iter().map(load).collect() })
@@ -173,7 +181,10 @@ pub(crate) struct Call {
     function: FunctionId,
     loaded: Option<Arc<Loaded>>,
     group: Option<String>,
+    is_stream: bool,
     state: Mutex<CallState>,
+    /// Of a stream that is sent item by item. Taken out while one is being sent.
+    progress: Mutex<Option<Progress>>,
 }
 
 struct CallState {
@@ -189,7 +200,9 @@ impl Call {
             id: task.task(),
             function: task.header.function,
             loaded: methods.get(&task.header.function).cloned(),
-            group: options_of(&task).group,
+            group: stream::options_of(&task).group,
+            is_stream: task.header.is_stream(),
+            progress: Mutex::new(task.header.is_stream().then(|| Progress::new(&task))),
             state: Mutex::new(CallState { task: Some(task), began: Instant::now() }),
         }
     }
@@ -206,6 +219,11 @@ impl Call {
         result
     }
 
+    fn take_progress(&self) -> PyResult<Progress> {
+        let progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        progress.ok_or_else(|| PyRuntimeError::new_err("this call is no stream, or another item of it is being sent"))
+    }
+
     fn end(&self, record: &[u8]) {
         let task = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).task.take();
         if let Some(task) = task {
@@ -215,17 +233,6 @@ impl Call {
 
     fn name(&self) -> &str {
         self.loaded.as_ref().map_or("unknown method", |loaded| &*loaded.name)
-    }
-}
-
-/// What a call asks for itself.
-fn options_of(task: &Incoming) -> CallOptions {
-    if task.header.flags & flag::OPTIONS == 0 {
-        return CallOptions::default();
-    }
-    match BodyReader::new(&task.body, task.header.arguments).next_argument() {
-        Some(Ok(Argument::Inline(bytes))) => CallOptions::decode(bytes),
-        _ => CallOptions::default(),
     }
 }
 
@@ -273,6 +280,51 @@ impl Call {
         self.with_task(|task, _| attempt::call(py, &self.client, &loaded, task))
     }
 
+    /// Whether its results are sent one by one, with [`send_item`](Self::send_item).
+    #[getter]
+    fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Raises ValueError when a stream cannot be made of what the method returned.
+    fn check_stream(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        stream::refuse_other_than_generators(self.name(), value)
+    }
+
+    /// Sends one item of a stream.
+    fn send_item(&self, py: Python<'_>, item: Bound<'_, PyAny>) -> PyResult<()> {
+        let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
+        let mut progress = self.take_progress()?;
+        let sent = progress.send(py, &self.client, &loaded, item);
+        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(progress);
+        sent
+    }
+
+    /// Whether the next item may be yielded: "open", "sated" (the consumer has to take some first), "congested" (try again soon), or
+    /// "gone" (nobody will take it).
+    fn demand(&self) -> PyResult<&'static str> {
+        let progress = self.take_progress()?;
+        let demand = progress.demand(&self.client);
+        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(progress);
+        Ok(match demand {
+            Demand::Open => "open",
+            Demand::Sated => "sated",
+            Demand::Congested => "congested",
+            Demand::Gone => "gone",
+        })
+    }
+
+    /// Ends a stream.
+    fn end_stream(&self) -> PyResult<()> {
+        let mut record = Vec::with_capacity(64);
+        self.with_task(|task, began| {
+            stream::write_end(task, began, &mut record);
+            Ok(())
+        })?;
+        self.end(&record);
+        Ok(())
+    }
+
     /// Sends the results.
     fn finish(&self, py: Python<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
         let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
@@ -281,6 +333,7 @@ impl Call {
             self.with_task(|task, began| attempt::write_results(py, &self.client, &loaded, task, value, began, &mut record));
         match written {
             Ok(()) => self.end(&record),
+            Err(error) if error.is_instance_of::<PySystemExit>(py) => return Err(error),
             Err(error) => self.fail(py, &error, false)?,
         }
         Ok(())
@@ -294,8 +347,8 @@ impl Call {
 
     /// All of it, for a thread. Returns the SystemExit it raised, if it did.
     fn run<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.start(py) {
-            Ok(value) => self.finish(py, value)?,
+        match self.start(py).and_then(|value| self.finish(py, value)) {
+            Ok(()) => {}
             Err(error) if error.is_instance_of::<PySystemExit>(py) => {
                 return Ok(Some(error.into_value(py).into_bound(py).into_any()));
             }
@@ -349,14 +402,17 @@ impl Mailbox {
         self.client.after_sleep(if slept == 1 { MaySleep::Yes } else { MaySleep::Briefly });
     }
 
-    /// What has arrived: (calls, keys of cancelled calls, whether to end when all is done, whether to end now).
+    /// What has arrived: (calls, keys of cancelled calls, keys of streams of which items were taken, whether to end when all is done,
+    /// whether to end now).
     #[allow(clippy::type_complexity)]
-    fn take<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Vec<(u32, u64)>, bool, bool)> {
-        let (calls, mut cancelled, mut finish, mut exit) = (PyList::empty(py), Vec::new(), false, false);
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Vec<(u32, u64)>, Vec<(u32, u64)>, bool, bool)> {
+        let (calls, mut finish, mut exit) = (PyList::empty(py), false, false);
+        let (mut cancelled, mut consumed) = (Vec::new(), Vec::new());
         for _ in 0..CALLS_PER_TURN {
             match self.client.try_next_task() {
                 Some(Work::Task(task)) => calls.append(Bound::new(py, Call::new(&self.client, &self.methods, task))?)?,
                 Some(Work::Cancel(task)) => cancelled.push((task.client.0, task.seq)),
+                Some(Work::Consumed(task)) => consumed.push((task.client.0, task.seq)),
                 Some(Work::Actor(ActorNotice::Finish)) => finish = true,
                 Some(Work::Actor(_)) => {}
                 Some(Work::Exit) => {
@@ -366,6 +422,6 @@ impl Mailbox {
                 None => break,
             }
         }
-        Ok((calls, cancelled, finish, exit || self.client.ended().is_some()))
+        Ok((calls, cancelled, consumed, finish, exit || self.client.ended().is_some()))
     }
 }

@@ -2,6 +2,7 @@
 //! fails or a keyword is used, and then Python decides and words the error.
 
 use crate::arguments::{Arguments, Check};
+use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session;
 use pyo3::prelude::*;
@@ -9,18 +10,21 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use ray_client::{Client, Identity};
 use ray_core::process::{ShapeId, TaskSpec};
+use ray_protocol::record::flag;
 use ray_protocol::value::RESOURCE_UNIT;
-use ray_protocol::{FunctionId, Resources, TaskId};
+use ray_protocol::{CallOptions, FunctionId, Resources, TaskId};
 use std::sync::{Arc, Mutex};
 
 /// The callable behind `f.remote`.
 #[pyclass(frozen, module = "ray._core")]
 pub(crate) struct Caller {
     check: Py<Check>,
-    returns: u32,
     declared: Vec<Option<Py<PyAny>>>,
     resources: Resources,
     max_retries: i32,
+    results: Results,
+    /// What a call asks of its worker, encoded; None for nothing.
+    options: Option<Vec<u8>>,
     /// `() -> (function id, name, pickled function)`.
     export: Py<PyAny>,
     exported: Mutex<Option<Exported>>,
@@ -37,7 +41,7 @@ struct Exported {
 #[pymethods]
 impl Caller {
     #[new]
-    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export))]
+    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export, results="fixed", most_untaken=0))]
     fn new(
         check: Py<Check>,
         declared: Vec<Option<Py<PyAny>>>,
@@ -45,8 +49,13 @@ impl Caller {
         resources: Vec<(String, f64)>,
         max_retries: i32,
         export: Py<PyAny>,
+        results: &str,
+        most_untaken: u32,
     ) -> Self {
-        Caller { check, returns, declared, resources: to_resources(resources), max_retries, export, exported: Mutex::new(None) }
+        let results = Results::new(results, returns, most_untaken);
+        let options = CallOptions { most_untaken, dynamic: results.is_dynamic, ..CallOptions::default() }.encode();
+        let resources = to_resources(resources);
+        Caller { check, declared, resources, max_retries, results, options, export, exported: Mutex::new(None) }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -60,11 +69,17 @@ impl Caller {
         let client = session::current(py)?;
         let exported = self.exported(py, &client)?;
         let mut arguments = Arguments::new(&client);
-        let flags = call.flags | arguments.add_call(&call.args, call.kwargs.as_ref())?;
+        let mut flags = call.flags | self.results.flags();
+        if let Some(options) = &self.options {
+            flags |= flag::OPTIONS;
+            arguments.add_raw(options);
+        }
+        flags |= arguments.add_call(&call.args, call.kwargs.as_ref())?;
         let spec = TaskSpec {
             function: exported.function,
             flags,
-            returns: self.returns,
+            returns: self.results.returns,
+            limited: self.results.is_limited,
             arguments: arguments.count,
             body: std::mem::take(&mut arguments.body),
             inputs: std::mem::take(&mut arguments.inputs),
@@ -75,7 +90,7 @@ impl Caller {
         };
         let task = client.submit(spec);
         drop(arguments); // what was made for large arguments is the task's alone now
-        references(py, &client, task, self.returns, &self.declared)
+        references(py, &client, task, self.results, &self.declared)
     }
 
     /// The function holds its caller, whose methods hold the function: only the garbage collector can end that.
@@ -107,20 +122,48 @@ impl Caller {
     }
 }
 
-/// What a call returns: a reference, a list of them, or None, by the number of its results.
+/// What results a call has.
+#[derive(Clone, Copy)]
+pub(crate) struct Results {
+    pub(crate) returns: u32,
+    pub(crate) is_stream: bool,
+    /// Of a stream: it waits for its consumer.
+    pub(crate) is_limited: bool,
+    /// The one result is a list of references.
+    pub(crate) is_dynamic: bool,
+}
+
+impl Results {
+    /// `results` is "fixed", "streaming" or "dynamic".
+    pub(crate) fn new(results: &str, returns: u32, most_untaken: u32) -> Self {
+        let is_stream = results == "streaming";
+        Results { returns, is_stream, is_limited: is_stream && most_untaken > 0, is_dynamic: results == "dynamic" }
+    }
+
+    /// What the task's record must say of it.
+    pub(crate) fn flags(self) -> u8 {
+        if self.is_stream { flag::STREAM } else { 0 }
+    }
+}
+
+/// What a call returns: a generator, or by the number of its results a reference, a list of them, or None.
 #[inline]
 pub(crate) fn references<'py>(
     py: Python<'py>,
     client: &Client,
     task: TaskId,
-    returns: u32,
+    results: Results,
     declared: &[Option<Py<PyAny>>],
 ) -> PyResult<Bound<'py, PyAny>> {
+    if results.is_stream {
+        let declared = declared.first().and_then(|declared| declared.as_ref().map(|kind| kind.clone_ref(py)));
+        return Ok(Bound::new(py, ObjectRefGenerator::adopt(client.clone(), task, declared))?.into_any());
+    }
     let reference = |index: u32| {
         let declared = declared.get(index as usize).and_then(|declared| declared.as_ref().map(|kind| kind.clone_ref(py)));
         Bound::new(py, ObjectRef::adopt(client.clone(), task.result(index), declared))
     };
-    match returns {
+    match results.returns {
         0 => Ok(py.None().into_bound(py)),
         1 => Ok(reference(0)?.into_any()),
         count => {

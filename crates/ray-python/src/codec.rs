@@ -90,6 +90,11 @@ pub(crate) fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool 
     true
 }
 
+/// None, serialised.
+pub(crate) fn none() -> Box<[u8]> {
+    Box::new([tag::NONE])
+}
+
 static PACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 

@@ -68,6 +68,9 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
                 PyErr::from_value(exceptions.getattr("ActorUnavailableError")?.call1((reason, actor_id(actor)))?)
             }
             Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
+            Failure::StreamEnded => {
+                exception(py, "ObjectRefStreamEndOfStreamError", "There is no such item: the generator ended before it.")
+            }
         })
     };
     build().unwrap_or_else(|error| error)

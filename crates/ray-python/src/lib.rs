@@ -13,10 +13,12 @@ mod codec;
 mod drawing;
 mod errors;
 mod execute;
+mod generator;
 mod ids;
 mod object_ref;
 mod objects;
 mod session;
+mod stream;
 mod zygote;
 
 use pyo3::prelude::*;
@@ -38,6 +40,8 @@ mod _core {
     use super::drawing::draw_graph;
     #[pymodule_export]
     use super::execute::{current_function_name, is_cancelled, run_worker};
+    #[pymodule_export]
+    use super::generator::ObjectRefGenerator;
     #[pymodule_export]
     use super::object_ref::{ObjectRef, rebuild_reference};
     #[pymodule_export]

@@ -147,7 +147,7 @@ impl ObjectRef {
     }
 
     /// The id as 56 hexadecimal digits.
-    fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         ids::hex(&self.bytes())
     }
 

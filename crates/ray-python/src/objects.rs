@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::errors;
+use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session::{self, signal_pending};
 use hashbrown::HashSet;
@@ -56,6 +57,9 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
         };
         return codec::decode(py, &client, object, &value);
     }
+    if refs.is_exact_instance_of::<ObjectRefGenerator>() {
+        return Ok(refs.clone()); // there is nothing to get: its items are references
+    }
     let Ok(list) = refs.cast::<PyList>() else {
         return Err(PyValueError::new_err(format!(
             "Invalid type of object refs, {}, is given. 'object_refs' must either be an ObjectRef or a list of ObjectRefs.",
@@ -63,7 +67,7 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
         )));
     };
     let client = current_of_list(py, list)?;
-    let objects = ids_of(list, &client, "get")?;
+    let objects = ids_of(list, &client)?;
     let values = wait_for(py, &client, &objects, timeout)?;
     let out = PyList::empty(py);
     // A failure anywhere is raised, also when values before it could not be opened any more.
@@ -86,14 +90,33 @@ fn current_of_list(py: Python<'_>, list: &Bound<'_, PyList>) -> PyResult<Client>
     }
 }
 
-fn ids_of(list: &Bound<'_, PyList>, client: &Client, verb: &str) -> PyResult<Vec<ObjectId>> {
+fn ids_of(list: &Bound<'_, PyList>, client: &Client) -> PyResult<Vec<ObjectId>> {
     list.iter()
         .map(|item| match item.cast_exact::<ObjectRef>() {
             Ok(reference) => reference.get().id_in(client),
             Err(_) => Err(PyTypeError::new_err(format!(
-                "Attempting to call `{verb}` on the value {}, which is not an ray.ObjectRef.",
+                "Attempting to call `get` on the value {}, which is not an ray.ObjectRef.",
                 short_repr(&item)
             ))),
+        })
+        .collect()
+}
+
+/// What is waited for: the objects of references and the next items of generators, which are claimed in `awaited`.
+fn waitables(list: &Bound<'_, PyList>, client: &Client, awaited: &mut Vec<ObjectRef>) -> PyResult<Vec<ObjectId>> {
+    list.iter()
+        .map(|item| {
+            if let Ok(reference) = item.cast_exact::<ObjectRef>() {
+                return reference.get().id_in(client);
+            }
+            let Ok(generator) = item.cast_exact::<ObjectRefGenerator>() else {
+                let text = "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator: an element is something else.";
+                return Err(PyTypeError::new_err(text));
+            };
+            let next = generator.get().awaited(client)?;
+            let object = next.id();
+            awaited.push(next);
+            Ok(object)
         })
         .collect()
 }
@@ -118,7 +141,7 @@ fn wait_for(py: Python<'_>, client: &Client, objects: &[ObjectId], timeout: Opti
 }
 
 /// None, a negative number, or what overflows means for ever.
-fn deadline(timeout: Option<f64>) -> Option<Instant> {
+pub(crate) fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let seconds = timeout.filter(|seconds| *seconds >= 0.0)?;
     Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
@@ -132,13 +155,8 @@ pub(crate) fn wait<'py>(
     timeout: Option<f64>,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let client = current_of_list(py, refs)?;
-    let objects = ids_of(refs, &client, "wait").map_err(|error| {
-        if error.is_instance_of::<PyTypeError>(py) {
-            PyTypeError::new_err("wait() expected a list of ray.ObjectRef: an element is something else.")
-        } else {
-            error
-        }
-    })?;
+    let mut awaited = Vec::new();
+    let objects = waitables(refs, &client, &mut awaited)?;
     if !KNOWN_DISTINCT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).contains(&Fingerprint::of(&objects)) {
         let distinct: HashSet<ObjectId> = objects.iter().copied().collect();
         if distinct.len() != objects.len() {

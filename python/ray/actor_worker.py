@@ -288,7 +288,7 @@ class _Server:
             if call.is_stream:
                 await self.stream(call, value)
             elif hasattr(value, "__anext__"):
-                value = iter([item async for item in value])
+                value = _each([item async for item in value])
         except SystemExit as end:
             _core.leave_actor(_key, end.code in (None, 0))
             self.loop.stop()
@@ -309,6 +309,10 @@ class _Server:
                 self.begin(share.waiting.popleft(), share)
             if self.finishing and not self.tasks:
                 self.loop.stop()
+
+
+def _each(items):
+    yield from items
 
 
 def _cancelled_error():

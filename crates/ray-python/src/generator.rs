@@ -57,7 +57,7 @@ impl ObjectRefGenerator {
         if self.client.is_same(client) { Ok(()) } else { Err(self.result(0).of_stopped_cluster()) }
     }
 
-    fn current(&self) -> PyResult<Client> {
+    pub(crate) fn current(&self) -> PyResult<Client> {
         let client = session::current_if_any().ok_or_else(|| self.result(0).of_stopped_cluster())?;
         self.check_in(&client)?;
         Ok(client)

@@ -82,9 +82,10 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
 
 fn current_of_list(py: Python<'_>, list: &Bound<'_, PyList>) -> PyResult<Client> {
     match list.get_item(0) {
-        Ok(first) => match first.cast_exact::<ObjectRef>() {
-            Ok(reference) => session::current_for(reference.get()),
-            Err(_) => session::current(py),
+        Ok(first) => match (first.cast_exact::<ObjectRef>(), first.cast_exact::<ObjectRefGenerator>()) {
+            (Ok(reference), _) => session::current_for(reference.get()),
+            (_, Ok(generator)) => generator.get().current(),
+            _ => session::current(py),
         },
         Err(_) => session::current(py),
     }

@@ -8,7 +8,8 @@ use crate::objects::put_encoded;
 use crate::session::{self, raise_pending, signal_pending};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyType};
 use ray_client::{Client, Demand, Incoming, WaitEnd};
 use ray_protocol::record::{self, Argument, BodyReader, flag};
 use ray_protocol::{CallOptions, TaskId};
@@ -117,7 +118,7 @@ pub(crate) fn run<'py>(
 
 /// A stream can only be made of something that yields.
 pub(crate) fn refuse_other_than_generators(name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-    if is_generator(value) || value.hasattr("__anext__")? {
+    if is_iterator(value) || value.hasattr("__anext__")? {
         return Ok(());
     }
     Err(PyValueError::new_err(format!(
@@ -142,8 +143,13 @@ pub(crate) fn write_end(task: &Incoming, began: Instant, out: &mut Vec<u8>) {
     record::write_result_value(out, &ray_protocol::Value::Inline(codec::none()), false);
 }
 
-/// Whether a value is taken apart where several results are expected, one by one.
+/// Whether a function that yields has returned this; other iterators may be values like any other.
 pub(crate) fn is_generator(value: &Bound<'_, PyAny>) -> bool {
+    static GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    GENERATOR.import(value.py(), "types", "GeneratorType").is_ok_and(|class| value.get_type().is(class))
+}
+
+fn is_iterator(value: &Bound<'_, PyAny>) -> bool {
     value.hasattr("__next__").unwrap_or(false)
 }
 
@@ -204,7 +210,7 @@ fn ends_more_than_the_call(py: Python<'_>, error: &PyErr) -> bool {
 
 /// Stores each value a generator yields; the list of references is the result. A failure is one more.
 pub(crate) fn collect<'py>(py: Python<'py>, client: &Client, name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if !is_generator(value) {
+    if !is_iterator(value) {
         return Err(PyTypeError::new_err(format!(
             "{name}: a function with num_returns=\"dynamic\" must return a generator, but it returned a value of type {}.",
             value.get_type()

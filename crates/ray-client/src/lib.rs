@@ -22,7 +22,7 @@ use ray_core::Time;
 use ray_core::process::{ActorCall, Process, ShapeId, TaskSpec};
 use ray_io::{Connection, FrameError};
 use ray_protocol::control::{self, AnswerPart, FromScheduler, Hello, KeyValueOperation, Question, Role, ToScheduler};
-use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, PROTOCOL_VERSION, Resources, TaskId, Value};
+use ray_protocol::{Bytes, ClientId, FunctionId, NodeId, ObjectId, PROTOCOL_VERSION, Resources, TaskId, Value};
 use ray_shm::{Bell, ProcessPage};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -215,7 +215,7 @@ impl Client {
 
     /// Stores a small value.
     #[inline]
-    pub fn put_inline(&self, bytes: Box<[u8]>, inner: &[ObjectId]) -> ObjectId {
+    pub fn put_inline(&self, bytes: Bytes, inner: &[ObjectId]) -> ObjectId {
         let mut state = self.shared.lock();
         let object = state.process.put(Value::Inline(bytes), inner);
         if !inner.is_empty() {

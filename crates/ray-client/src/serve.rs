@@ -331,9 +331,7 @@ impl Shared {
                     self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut kept);
                     found = true;
                 }
-                Ok(Record::Consumed { seq, items })
-                    if state.serving.consumed_arrived(TaskId { client: from, seq }, items) =>
-                {
+                Ok(Record::Consumed { seq, items }) if state.serving.consumed_arrived(TaskId { client: from, seq }, items) => {
                     found = true;
                 }
                 _ => kept.push_back((from, bytes)),

@@ -35,7 +35,8 @@ pub enum StoreError {
 const FIRST_SEGMENT: u64 = 4 << 20;
 const LARGEST_GROWTH: u64 = 256 << 20;
 /// Objects from this size on get a segment of their own: it goes back to the system as a whole when the object is freed and not reused.
-const OWN_SEGMENT: u64 = 32 << 20;
+/// Its first pages are written faster than those of a segment others know already.
+const OWN_SEGMENT: u64 = 4 << 20;
 /// Segments are whole multiples of this.
 const SEGMENT_STEP: u64 = 64 << 10;
 /// The store is started together with us; this is how long it may take until it listens.
@@ -139,6 +140,7 @@ impl Placed {
     pub fn seal(mut self, object: ObjectId) -> Location {
         self.sealed = true;
         let mut state = self.shared.lock();
+        state.segments.register(&self.segment, self.location.segment);
         state.segments.sealed(object, self.location);
         self.shared.act(&mut state);
         self.location
@@ -248,6 +250,17 @@ impl Segments {
         })
     }
 
+    /// With its first object a segment becomes known to others, who can read it and nothing more.
+    fn register(&mut self, segment: &OwnedSegment, id: SegmentId) {
+        if !segment.is_open() {
+            return;
+        }
+        match segment.close().and_then(|()| segment.fd().try_clone_to_owned()) {
+            Ok(fd) => self.send(&ToStore::Register { segment: id }, vec![fd]),
+            Err(error) => self.lost = Some(format!("a segment could not be handed to it: {error}")),
+        }
+    }
+
     fn recycle(&mut self, location: Location) {
         if let Some(own) = self.own.iter_mut().find(|own| own.id == location.segment) {
             own.space.free(location.offset);
@@ -310,12 +323,13 @@ impl Client {
                 let location = Location { node: me.node, segment: segment_id, offset, size_bytes };
                 return Ok(Placed { shared: self.shared.clone(), segment, location, sealed: false });
             }
-            let wanted = if size_bytes >= OWN_SEGMENT { size_bytes } else { state.segments.next_size.max(size_bytes * 2) };
+            let owned_by_one = size_bytes >= OWN_SEGMENT;
+            let wanted = if owned_by_one { size_bytes } else { state.segments.next_size.max(size_bytes * 2) };
             drop(state);
-            match self.add_segment(me.client, wanted, interrupt) {
+            match self.add_segment(me.client, wanted, owned_by_one, interrupt) {
                 // A generous segment did not fit the budget; perhaps an exact one does.
                 Err(StoreError::Full(_)) if wanted > size_bytes.next_multiple_of(SEGMENT_STEP) => {
-                    self.add_segment(me.client, size_bytes, interrupt)?;
+                    self.add_segment(me.client, size_bytes, true, interrupt)?;
                 }
                 other => other?,
             }
@@ -345,7 +359,7 @@ impl Client {
         }
     }
 
-    fn add_segment(&self, me: ClientId, size_bytes: u64, interrupt: Interrupt<'_>) -> Result<(), StoreError> {
+    fn add_segment(&self, me: ClientId, size_bytes: u64, owned_by_one: bool, interrupt: Interrupt<'_>) -> Result<(), StoreError> {
         let size_bytes = size_bytes.next_multiple_of(SEGMENT_STEP);
         let segment = {
             let mut state = self.reach_store(interrupt)?;
@@ -367,18 +381,15 @@ impl Client {
             (WaitEnd::Ready, None) => return Err(self.shared.lock().segments.why_lost()),
             (end, _) => return Err(StoreError::Wait(end)),
         }
-        let made = OwnedSegment::create("ray-objects", size_bytes as usize)
-            .and_then(|made| Ok((made.fd().try_clone_to_owned()?, Arc::new(made))));
+        let made = OwnedSegment::create_open("ray-objects", size_bytes as usize);
         let mut state = self.shared.lock();
         match made {
-            Ok((fd, made)) => {
-                state.segments.send(&ToStore::Register { segment }, vec![fd]);
+            Ok(made) => {
                 let space = SegmentAllocator::new(size_bytes);
-                state.segments.own.push(Own { id: segment, segment: made, space });
-                if size_bytes < OWN_SEGMENT {
+                state.segments.own.push(Own { id: segment, segment: Arc::new(made), space });
+                if !owned_by_one {
                     state.segments.next_size = (state.segments.next_size * 2).min(LARGEST_GROWTH);
                 }
-                self.shared.flush_store(&mut state);
                 Ok(())
             }
             Err(error) => {

@@ -89,7 +89,13 @@ impl Client {
 
     /// Waits until a task may yield its next item; false when nobody will take it. While it waits for its consumer, the task counts as
     /// blocked: what it holds is free for others, the consumer's own tasks among them.
-    pub fn wait_for_demand(&self, task: TaskId, yielded: u32, most_untaken: u32, interrupt: Interrupt<'_>) -> Result<bool, WaitEnd> {
+    pub fn wait_for_demand(
+        &self,
+        task: TaskId,
+        yielded: u32,
+        most_untaken: u32,
+        interrupt: Interrupt<'_>,
+    ) -> Result<bool, WaitEnd> {
         loop {
             match self.demand(task, yielded, most_untaken) {
                 Demand::Open => return Ok(true),

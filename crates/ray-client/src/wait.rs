@@ -207,13 +207,14 @@ impl Shared {
             return false;
         }
         self.page.set(POLLING);
-        let until = Instant::now() + self.spin;
+        let mut until = Instant::now() + self.spin;
         let mut found = false;
         'spin: loop {
+            let mut news = false;
             for _ in 0..LOOKS_PER_GLANCE {
                 let mut state = self.lock();
                 // Looked at even if nothing was taken out: a worker's tasks stay in their rings, and the I/O thread may have been first.
-                self.pump(&mut state);
+                news |= self.pump(&mut state);
                 if done(&mut state) {
                     found = true;
                     break 'spin;
@@ -221,7 +222,10 @@ impl Shared {
                 drop(state);
                 std::hint::spin_loop();
             }
-            if Instant::now() >= until {
+            let now = Instant::now();
+            if news {
+                until = now + self.spin; // where there was news there is more: results of a chain come one by one
+            } else if now >= until {
                 break;
             }
             // Where the one we wait for has the same core, this is its turn; otherwise it costs next to nothing.

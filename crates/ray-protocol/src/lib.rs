@@ -30,7 +30,7 @@ pub mod value;
 
 pub use call_options::CallOptions;
 pub use ids::{ClientId, FunctionId, NodeId, ObjectId, SegmentId, TaskId};
-pub use value::{Failure, Location, Resources, Value};
+pub use value::{Bytes, Failure, Location, Resources, Value};
 
 /// Version of everything in this crate; two processes that disagree refuse each other, naming both versions.
 pub const PROTOCOL_VERSION: u32 = 2;

@@ -24,7 +24,7 @@
 //! replaced by INLINE or STORED ones ([`resolve_body`]), so a worker never has to look for an argument on its own node.
 
 use crate::ids::{ClientId, FunctionId, NodeId, ObjectId, SegmentId, TaskId};
-use crate::value::{Location, Value};
+use crate::value::{Bytes, Location, Value};
 
 /// Kinds of records.
 pub mod kind {
@@ -237,7 +237,7 @@ impl ResultValues<'_> {
     fn read_value(&mut self) -> Result<(Value, bool), RecordError> {
         let byte = self.reader.u8()?;
         let value = match byte & !tag::HAS_REFS {
-            tag::INLINE => Value::Inline(self.reader.bytes()?.into()),
+            tag::INLINE => Value::Inline(Bytes::from_slice(self.reader.bytes()?)),
             tag::FAILED => Value::Failed(self.reader.bytes()?.into()),
             tag::STORED => Value::Stored(self.reader.location()?),
             _ => return Err(RecordError("unknown value tag")),
@@ -316,31 +316,51 @@ fn word_record(kind: u8, flags: u8, word: u64) -> [u8; 16] {
     out
 }
 
+/// What records are written into.
+pub trait Sink {
+    /// Adds bytes at the end.
+    fn append(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Sink for Bytes {
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Appends an argument by value.
 #[inline]
-pub fn write_inline_argument(body: &mut Vec<u8>, bytes: &[u8]) {
-    body.push(tag::INLINE);
+pub fn write_inline_argument(body: &mut impl Sink, bytes: &[u8]) {
+    body.append(&[tag::INLINE]);
     write_bytes(body, bytes);
 }
 
 /// Appends an argument by reference, to be resolved before the task is pushed.
-pub fn write_reference_argument(body: &mut Vec<u8>, object: ObjectId) {
-    body.push(tag::REFERENCE);
+pub fn write_reference_argument(body: &mut impl Sink, object: ObjectId) {
+    body.append(&[tag::REFERENCE]);
     write_object(body, object);
 }
 
 /// Appends a length and bytes.
 #[inline]
-pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-    out.extend_from_slice(bytes);
+pub fn write_bytes(out: &mut impl Sink, bytes: &[u8]) {
+    out.append(&(bytes.len() as u32).to_le_bytes());
+    out.append(bytes);
 }
 
 /// Appends an object id.
-pub fn write_object(out: &mut Vec<u8>, object: ObjectId) {
-    out.extend_from_slice(&object.task.client.0.to_le_bytes());
-    out.extend_from_slice(&object.task.seq.to_le_bytes());
-    out.extend_from_slice(&object.index.to_le_bytes());
+pub fn write_object(out: &mut impl Sink, object: ObjectId) {
+    out.append(&object.task.client.0.to_le_bytes());
+    out.append(&object.task.seq.to_le_bytes());
+    out.append(&object.index.to_le_bytes());
 }
 
 /// Appends a location.
@@ -418,7 +438,8 @@ pub fn resolve_body<'v>(
         match argument? {
             Argument::Inline(bytes) => write_inline_argument(&mut out, bytes),
             Argument::Reference(object) => match value_of(object) {
-                Value::Inline(bytes) | Value::Failed(bytes) => write_inline_argument(&mut out, bytes),
+                Value::Inline(bytes) => write_inline_argument(&mut out, bytes),
+                Value::Failed(bytes) => write_inline_argument(&mut out, bytes),
                 Value::Stored(location) => write_stored_argument(&mut out, object, location),
             },
             Argument::Stored(object, location) => write_stored_argument(&mut out, object, &location),
@@ -515,7 +536,7 @@ mod tests {
         write_reference_argument(&mut body, object(6));
         body.extend_from_slice(&1u32.to_le_bytes());
         write_object(&mut body, object(8));
-        let (five, six) = (Value::Inline(b"five".as_slice().into()), Value::Stored(location()));
+        let (five, six) = (Value::Inline(Bytes::from_slice(b"five")), Value::Stored(location()));
         let resolved = resolve_body(&body, 3, |id| if id == object(5) { &five } else { &six }).unwrap();
         let mut reader = BodyReader::new(&resolved, 3);
         assert_eq!(reader.next_argument().unwrap().unwrap(), Argument::Inline(b"one"));
@@ -527,7 +548,7 @@ mod tests {
 
     #[test]
     fn results_read_back_as_written() {
-        let values = [Value::Inline(b"x".as_slice().into()), Value::Stored(location()), Value::Failed(b"no".as_slice().into())];
+        let values = [Value::Inline(Bytes::from_slice(b"x")), Value::Stored(location()), Value::Failed(b"no".as_slice().into())];
         let mut bytes = Vec::new();
         write_result_header(&mut bytes, 3, 1, 3, true, 25);
         for value in &values {
@@ -553,7 +574,7 @@ mod tests {
     fn mutated_records_are_errors_and_never_panics() {
         let mut bytes = Vec::new();
         write_result_header(&mut bytes, 3, 0, 2, false, 1);
-        write_result_value(&mut bytes, &Value::Inline(vec![7; 40].into()), false);
+        write_result_value(&mut bytes, &Value::Inline(Bytes::from_vec(vec![7; 40])), false);
         write_result_value(&mut bytes, &Value::Stored(location()), false);
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..100_000 {

@@ -3,6 +3,10 @@
 use crate::ids::{ClientId, NodeId, ObjectId, SegmentId, TaskId};
 use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// Serialised bytes of a value or of arguments. Up to 24 of them lie in place: enough for None, numbers, short text.
+pub type Bytes = SmallVec<[u8; 24]>;
 
 /// Where a stored object's bytes are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -21,7 +25,7 @@ pub struct Location {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Value {
     /// The serialised value itself.
-    Inline(Box<[u8]>),
+    Inline(Bytes),
     /// The serialised value lies in a store.
     Stored(Location),
     /// There will be no value; the bytes are an encoded [`Failure`].

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 use ray_client::Client;
-use ray_protocol::ObjectId;
 use ray_protocol::record::{self, flag};
+use ray_protocol::{Bytes, ObjectId};
 
 /// What arguments a callable takes. Calls that only need their number counted and their classes compared are checked here; Python has a
 /// look at the others, and words the error.
@@ -124,7 +124,7 @@ impl Check {
 pub(crate) struct Arguments<'c> {
     client: &'c Client,
     pub(crate) count: u32,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     /// Arguments given by reference.
     pub(crate) inputs: Vec<ObjectId>,
     /// References inside arguments.
@@ -135,7 +135,7 @@ pub(crate) struct Arguments<'c> {
 
 impl<'c> Arguments<'c> {
     pub(crate) fn new(client: &'c Client) -> Self {
-        Arguments { client, count: 0, body: Vec::with_capacity(32), inputs: Vec::new(), nested: Vec::new(), made: Vec::new() }
+        Arguments { client, count: 0, body: Bytes::new(), inputs: Vec::new(), nested: Vec::new(), made: Vec::new() }
     }
 
     #[inline]
@@ -208,7 +208,7 @@ impl<'c> Arguments<'c> {
             self.add(&value)?;
         }
         let joined = PyString::new(kwargs.py(), &names.join("\0"));
-        let mut plain = Vec::new();
+        let mut plain = Bytes::new();
         if !codec::encode_plain(&joined, &mut plain) {
             return Err(PyValueError::new_err("The names of the keyword arguments are too long together."));
         }

@@ -137,7 +137,13 @@ pub(crate) fn write_results<'py>(
     Ok(())
 }
 
-pub(crate) fn write_value(py: Python<'_>, client: &Client, object: ObjectId, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+pub(crate) fn write_value(
+    py: Python<'_>,
+    client: &Client,
+    object: ObjectId,
+    value: &Bound<'_, PyAny>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
     let encoded = codec::encode(value, "return value")?;
     let inner = encoded.inner.clone();
     let value = encoded.into_value(py, client, object)?;

@@ -161,7 +161,7 @@ pub(crate) fn references<'py>(
     }
     let reference = |index: u32| {
         let declared = declared.get(index as usize).and_then(|declared| declared.as_ref().map(|kind| kind.clone_ref(py)));
-        Bound::new(py, ObjectRef::adopt(client.clone(), task.result(index), declared))
+        ObjectRef::adopt(py, client.clone(), task.result(index), declared)
     };
     match results.returns {
         0 => Ok(py.None().into_bound(py)),

@@ -21,7 +21,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 use ray_client::Client;
-use ray_protocol::{INLINE_LIMIT_BYTES, Location, ObjectId, Value};
+use ray_protocol::record::Sink;
+use ray_protocol::{Bytes, INLINE_LIMIT_BYTES, Location, ObjectId, Value};
 use ray_shm::{SharedBuffer, SharedSlice, copy_buffer};
 
 mod tag {
@@ -58,32 +59,32 @@ enum Shape<'py> {
 
 /// Appends `value` to `out` if it is one of the plain ones; false when it needs pickle.
 #[inline]
-pub(crate) fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+pub(crate) fn encode_plain(value: &Bound<'_, PyAny>, out: &mut impl Sink) -> bool {
     if value.is_exact_instance_of::<PyInt>() {
         let Ok(number) = value.extract::<i64>() else { return false };
-        out.push(tag::INT);
-        out.extend_from_slice(&number.to_le_bytes());
+        out.append(&[tag::INT]);
+        out.append(&number.to_le_bytes());
     } else if value.is_none() {
-        out.push(tag::NONE);
+        out.append(&[tag::NONE]);
     } else if let Ok(text) = value.cast_exact::<PyString>() {
         let Ok(text) = text.to_str() else { return false }; // lone surrogates: pickle can
         if text.len() > INLINE_LIMIT_BYTES {
             return false;
         }
-        out.push(tag::STR);
-        out.extend_from_slice(text.as_bytes());
+        out.append(&[tag::STR]);
+        out.append(text.as_bytes());
     } else if let Ok(float) = value.cast_exact::<PyFloat>() {
-        out.push(tag::FLOAT);
-        out.extend_from_slice(&float.value().to_le_bytes());
+        out.append(&[tag::FLOAT]);
+        out.append(&float.value().to_le_bytes());
     } else if let Ok(truth) = value.cast_exact::<PyBool>() {
-        out.push(if truth.is_true() { tag::TRUE } else { tag::FALSE });
+        out.append(&[if truth.is_true() { tag::TRUE } else { tag::FALSE }]);
     } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
         let bytes = bytes.as_bytes();
         if bytes.len() > INLINE_LIMIT_BYTES {
             return false;
         }
-        out.push(tag::BYTES);
-        out.extend_from_slice(bytes);
+        out.append(&[tag::BYTES]);
+        out.append(bytes);
     } else {
         return false;
     }
@@ -197,7 +198,7 @@ impl<'py> Encoded<'py> {
     /// The value as the engine keeps it: inline, or in the store under this id.
     pub(crate) fn into_value(self, py: Python<'py>, client: &Client, object: ObjectId) -> PyResult<Value> {
         if self.is_small() {
-            Ok(Value::Inline(self.into_bytes()?.into_boxed_slice()))
+            Ok(Value::Inline(Bytes::from_vec(self.into_bytes()?)))
         } else {
             Ok(Value::Stored(self.store(py, client, object)?))
         }

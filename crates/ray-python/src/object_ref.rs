@@ -29,9 +29,11 @@ pub(crate) struct ObjectRef {
 
 impl ObjectRef {
     /// A reference that takes over a claim the caller has.
-    pub(crate) fn adopt(client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> Self {
+    pub(crate) fn adopt(py: Python<'_>, client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> PyResult<Bound<'_, Self>> {
         let cluster = client.identity().cluster;
-        ObjectRef { id, client: Some(client), cluster, declared }
+        let reference = Bound::new(py, ObjectRef { id, client: Some(client), cluster, declared })?;
+        ray_shm::untrack(&reference);
+        Ok(reference)
     }
 
     pub(crate) fn id(&self) -> ObjectId {

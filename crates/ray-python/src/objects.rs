@@ -10,18 +10,18 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ray_client::{Client, WaitEnd};
-use ray_protocol::{ObjectId, TaskId, Value};
+use ray_protocol::{Bytes, ObjectId, TaskId, Value};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Stores a value, returns a reference to it.
 #[pyfunction]
-pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRef> {
+pub(crate) fn put<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, ObjectRef>> {
     let client = session::current(py)?;
-    let mut plain = Vec::new();
+    let mut plain = Bytes::new();
     if codec::encode_plain(value, &mut plain) {
-        let object = client.put_inline(plain.into_boxed_slice(), &[]);
-        return Ok(ObjectRef::adopt(client, object, None));
+        let object = client.put_inline(plain, &[]);
+        return ObjectRef::adopt(py, client, object, None);
     }
     if value.is_exact_instance_of::<ObjectRef>() {
         return Err(PyTypeError::new_err(
@@ -31,7 +31,7 @@ pub(crate) fn put(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<ObjectRe
     }
     let encoded = codec::encode(value, "put value")?;
     let object = put_encoded(py, &client, encoded)?;
-    Ok(ObjectRef::adopt(client, object, None))
+    ObjectRef::adopt(py, client, object, None)
 }
 
 /// Stores a serialised value; the caller gets the first claim on the object.

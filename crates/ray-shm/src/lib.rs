@@ -82,6 +82,8 @@ pub mod sys;
 
 #[cfg(feature = "python")]
 pub mod pybuffer;
+#[cfg(feature = "python")]
+pub mod pygc;
 
 mod error;
 #[cfg(test)]
@@ -92,5 +94,7 @@ pub use bell::{Bell, IO_SLEEPING, MAIN_SLEEPING, POLLING, PeerBell, ProcessPage,
 pub use error::ShmError;
 #[cfg(feature = "python")]
 pub use pybuffer::{SharedBuffer, copy_buffer};
+#[cfg(feature = "python")]
+pub use pygc::untrack;
 pub use ring::ChannelEnd;
 pub use segment::{OwnedSegment, ReadSegment, SharedSlice};

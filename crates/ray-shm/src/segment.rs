@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
@@ -28,14 +28,27 @@ pub struct OwnedSegment {
     /// The same memory, mapped once more for reading: a view given to Python must fault, not write, when C code ignores "read-only".
     reader: Arc<ReadSegment>,
     fd: OwnedFd,
+    /// Not closed yet: the descriptor can still be written through.
+    open: AtomicBool,
+    /// Pages were filled through the descriptor, so that the mapping has not got them yet.
+    unmapped: AtomicBool,
 }
 
 impl OwnedSegment {
-    /// A new segment of `len` zero bytes, already sealed. The name shows in `/proc/PID/maps` and need not be unique.
+    /// A new segment of `len` zero bytes, [closed](Self::close). The name shows in `/proc/PID/maps` and need not be unique.
     ///
     /// Pages are taken when first written. A segment beyond what the machine has is answered by the OOM killer, not by an error, so
     /// the budget is counted before this call.
     pub fn create(name: &str, len: usize) -> io::Result<Self> {
+        let segment = Self::create_open(name, len)?;
+        segment.close()?;
+        Ok(segment)
+    }
+
+    /// As [`create`](Self::create), but open: until it is [closed](Self::close) nobody else may get its descriptor, and large writes go
+    /// through the descriptor. The kernel then takes each page as it copies into it, where a write through the mapping costs a fault and
+    /// zeroes the page first: 1.6 against 0.85 GB/s into fresh pages, on a 2-core Zen 4 virtual machine.
+    pub fn create_open(name: &str, len: usize) -> io::Result<Self> {
         if len == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a segment cannot be empty"));
         }
@@ -43,9 +56,22 @@ impl OwnedSegment {
         rustix::fs::ftruncate(&fd, len as u64)?;
         // Before the seals: F_SEAL_FUTURE_WRITE spares the mappings that exist, and only those.
         let map = Mapping::new(fd.as_fd(), len, ProtFlags::READ | ProtFlags::WRITE)?;
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL)?;
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
         let reader = Arc::new(ReadSegment { map: Mapping::new(fd.as_fd(), len, ProtFlags::READ)? });
-        Ok(Self { map, reader, fd })
+        Ok(Self { map, reader, fd, open: AtomicBool::new(true), unmapped: AtomicBool::new(false) })
+    }
+
+    /// From now on the memory can be written through this segment's own mapping and in no other way, whoever gets the descriptor.
+    pub fn close(&self) -> io::Result<()> {
+        if self.open.swap(false, Ordering::AcqRel) {
+            rustix::fs::fcntl_add_seals(&self.fd, SealFlags::FUTURE_WRITE | SealFlags::SEAL)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is not closed yet.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Length in bytes; never changes.
@@ -64,6 +90,14 @@ impl OwnedSegment {
     #[inline]
     pub fn write(&self, offset: usize, bytes: &[u8]) {
         let to = self.map.at_or_panic(offset, bytes.len());
+        if bytes.len() >= FRESH_MIN {
+            if self.is_open() && self.write_fresh(offset, bytes) {
+                return;
+            }
+            if self.unmapped.swap(false, Ordering::AcqRel) {
+                self.populate(offset..offset + bytes.len());
+            }
+        }
         #[cfg(target_arch = "x86_64")]
         if bytes.len() >= STREAMING_MIN {
             // SAFETY: the conditions of the plain copy below.
@@ -72,6 +106,24 @@ impl OwnedSegment {
         // SAFETY: the source is a slice; the destination was bounds-checked, is mapped writable as long as `self` lives, and cannot overlap
         // the source, because no reference to bytes of the writable mapping is ever made.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    /// Writes through the descriptor, on several threads where that pays. False when that is not possible (any more).
+    fn write_fresh(&self, offset: usize, bytes: &[u8]) -> bool {
+        self.unmapped.store(true, Ordering::Release);
+        let threads =
+            if bytes.len() < PARALLEL_MIN { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(4) };
+        let part = bytes.len().div_ceil(threads).next_multiple_of(rustix::param::page_size());
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                .map(|number| {
+                    let (from, to) = (bytes.len().min(number * part), bytes.len().min((number + 1) * part));
+                    scope.spawn(move || pwrite_all(&self.fd, offset + from, &bytes[from..to]))
+                })
+                .collect();
+            let first = pwrite_all(&self.fd, offset, &bytes[..bytes.len().min(part)]);
+            others.into_iter().all(|other| other.join().unwrap_or(false)) && first
+        })
     }
 
     /// Writes zeros over a range. Panics if it does not lie inside.
@@ -357,6 +409,26 @@ unsafe fn copy_streaming(from: *const u8, to: *mut u8, len: usize) {
         ptr::copy_nonoverlapping(from.add(done), to.add(done), len - done);
     }
 }
+
+fn pwrite_all(fd: &OwnedFd, mut offset: usize, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(fd, bytes, offset as u64) {
+            Ok(0) => return false,
+            Ok(count) => {
+                offset += count;
+                bytes = &bytes[count..];
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// From this length on, fresh pages are written through the descriptor.
+const FRESH_MIN: usize = 1 << 20;
+/// And from this length on by several threads: what they wait for is the kernel, page by page.
+const PARALLEL_MIN: usize = 16 << 20;
 
 /// From this length on, [`OwnedSegment::write`] copies around the cache.
 #[cfg(target_arch = "x86_64")]

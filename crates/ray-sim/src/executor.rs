@@ -11,7 +11,7 @@ use ray_core::process::{ActorCall, ObjectView, Process, TaskSpec};
 use ray_protocol::control::{ActorMessage, ActorSpec, ToScheduler};
 use ray_protocol::record::{self, Argument, BodyReader, flag};
 use ray_protocol::value::RESOURCE_UNIT;
-use ray_protocol::{ClientId, Failure, FunctionId, ObjectId, Resources, TaskId, Value};
+use ray_protocol::{Bytes, ClientId, Failure, FunctionId, ObjectId, Resources, TaskId, Value};
 
 /// What an actor's creation record says; stands in for its class and pickled arguments.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl Cluster {
             flags: 0,
             returns: 1,
             arguments: 1 + inputs.len() as u32,
-            body,
+            body: body.into(),
             inputs,
             nested,
             shape,
@@ -260,7 +260,7 @@ impl Cluster {
             let me = self.core(proc).id();
             Value::Stored(self.store.write(me, object, bytes))
         } else {
-            Value::Inline(bytes.into_boxed_slice())
+            Value::Inline(Bytes::from_vec(bytes))
         }
     }
 
@@ -363,7 +363,7 @@ impl Cluster {
             flags: flag::ACTOR_CALL,
             returns: 1,
             arguments: 1,
-            body,
+            body: body.into(),
             nested,
             max_retries: retries,
             parent: self.parent(proc),

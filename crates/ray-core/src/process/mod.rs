@@ -28,7 +28,9 @@
 
 mod actors;
 mod leases;
+mod object_table;
 mod objects;
+mod seq_map;
 mod streams;
 mod tasks;
 mod validate;
@@ -40,14 +42,15 @@ use crate::Time;
 use hashbrown::{HashMap, HashSet};
 use ray_protocol::control::{FromScheduler, GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError};
-use ray_protocol::{ClientId, FunctionId, NodeId, ObjectId, TaskId, Value};
+use ray_protocol::{Bytes, ClientId, FunctionId, NodeId, ObjectId, TaskId, Value};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use actors::{ActorCall, ActorView};
 use leases::{Lease, Shape};
-use objects::Object;
+use object_table::ObjectTable;
 pub use objects::ObjectView;
+use seq_map::SeqMap;
 pub use streams::NextItem;
 use streams::Stream;
 use tasks::Task;
@@ -108,7 +111,7 @@ pub struct TaskSpec {
     /// How many arguments `body` has.
     pub arguments: u32,
     /// The arguments, as [`record`] lays them out.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// Arguments given by reference, as often as `body` has them; the caller still holds them.
     pub inputs: Vec<ObjectId>,
     /// References nested in arguments.
@@ -131,7 +134,7 @@ pub struct Process {
     me: ClientId,
     node: NodeId,
     next_seq: u64,
-    objects: HashMap<ObjectId, Object>,
+    objects: ObjectTable,
     /// Objects that have got their values so far.
     arrivals: u64,
     /// Those among them that are failures.
@@ -140,7 +143,7 @@ pub struct Process {
     own_came_back: bool,
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
-    tasks: HashMap<u64, Task>,
+    tasks: SeqMap<Task>,
     streams: HashMap<u64, Stream>,
     /// Tasks that are failing just now, the first one being dealt with; empty between events.
     failing: VecDeque<(u64, Value)>,
@@ -168,12 +171,12 @@ impl Process {
             me,
             node,
             next_seq: 1,
-            objects: HashMap::new(),
+            objects: ObjectTable::new(me),
             arrivals: 0,
             failures: 0,
             own_came_back: false,
             awaited_elsewhere: HashSet::new(),
-            tasks: HashMap::new(),
+            tasks: SeqMap::default(),
             streams: HashMap::new(),
             failing: VecDeque::new(),
             shapes: Vec::new(),

@@ -20,7 +20,7 @@ pub(super) struct Object {
     /// Whether the event loop wants an [`Action::Ready`].
     watched: bool,
     /// None until the object exists.
-    value: Option<Box<Value>>,
+    value: Option<Value>,
     /// Own tasks that wait for it. Boxed: most objects never have one.
     #[allow(clippy::box_collection)]
     dependents: Option<Box<Vec<u64>>>,
@@ -73,8 +73,7 @@ impl Process {
 
     /// As [`put`](Self::put), under an id taken before with [`take_seq`](Self::take_seq).
     pub fn put_as(&mut self, object: ObjectId, value: Value, inner: &[ObjectId]) {
-        self.objects
-            .insert(object, Object { local: 1, value: Some(Box::new(value)), plain: inner.is_empty(), ..Object::default() });
+        self.objects.insert(object, Object { local: 1, value: Some(value), plain: inner.is_empty(), ..Object::default() });
         if !inner.is_empty() {
             for &object in inner {
                 self.share(object);
@@ -124,12 +123,13 @@ impl Process {
 
     /// The entry of an object, made if need be: then a reference has come from outside, so the scheduler knows the object.
     fn entry(&mut self, object: ObjectId) -> &mut Object {
-        let me = self.me;
-        self.objects.entry(object).or_insert_with(|| {
+        if !self.objects.contains_key(&object) {
+            let mine = object.owner() == self.me;
             self.awaited_elsewhere.remove(&object);
-            self.own_came_back |= object.owner() == me;
-            Object { announced: object.owner() == me, ..Object::default() }
-        })
+            self.own_came_back |= mine;
+            self.objects.insert(object, Object { announced: mine, ..Object::default() });
+        }
+        self.objects.get_mut(&object).expect("made just now if it was not there")
     }
 
     /// One more claim on an object this process certainly has an entry for.
@@ -160,7 +160,7 @@ impl Process {
         if object.owner() != self.me {
             return;
         }
-        match (entry.announced, entry.value.as_deref()) {
+        match (entry.announced, entry.value.as_ref()) {
             // Others may wait for what its task will give.
             (true, None) if self.is_under_way(object) => {
                 self.awaited_elsewhere.insert(object);
@@ -217,7 +217,7 @@ impl Process {
     /// A copy of the object was brought to this node.
     pub fn localised(&mut self, object: ObjectId, location: Location) {
         if let Some(entry) = self.objects.get_mut(&object) {
-            entry.value = Some(Box::new(Value::Stored(location)));
+            entry.value = Some(Value::Stored(location));
         }
     }
 
@@ -235,7 +235,7 @@ impl Process {
         }
         entry.announced = true;
         entry.holds += 1;
-        let value = entry.value.as_deref().cloned();
+        let value = entry.value.as_ref().cloned();
         self.tell_scheduler(ToScheduler::Share { object, value });
     }
 
@@ -281,7 +281,7 @@ impl Process {
         entry.holds += u32::from(has_refs);
         entry.plain = !has_refs;
         let tell = entry.announced.then(|| value.clone());
-        entry.value = Some(Box::new(value));
+        entry.value = Some(value);
         if let Some(value) = tell {
             self.tell_scheduler(ToScheduler::Ready { object, value });
         } else if elsewhere {
@@ -300,7 +300,7 @@ impl Process {
     pub(super) fn foreign_value(&mut self, object: ObjectId, value: Value) {
         let Some(entry) = self.objects.get_mut(&object) else { return };
         if entry.value.is_none() {
-            entry.value = Some(Box::new(value));
+            entry.value = Some(value);
             self.now_ready(object);
         }
     }
@@ -320,7 +320,7 @@ impl Process {
     fn now_ready(&mut self, object: ObjectId) {
         self.arrivals += 1;
         let entry = self.objects.get_mut(&object).expect("its value was just set");
-        self.failures += u64::from(matches!(entry.value.as_deref(), Some(Value::Failed(_))));
+        self.failures += u64::from(matches!(entry.value.as_ref(), Some(Value::Failed(_))));
         if core::mem::take(&mut entry.watched) {
             self.actions.push_back(Action::Ready(object));
         }

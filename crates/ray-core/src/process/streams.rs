@@ -12,6 +12,7 @@
 //! A later attempt at the task yields the same items again; it is told how many have arrived, and does not send them a second time. So an
 //! item never changes once it has arrived, and what failed comes after it.
 
+use super::objects::Object;
 use super::{Action, Process};
 use ray_protocol::record::{NOBODY_WANTS_MORE, RecordError};
 use ray_protocol::{Failure, ObjectId, TaskId};
@@ -173,7 +174,7 @@ impl Process {
     pub(super) fn validate_streams(&self) {
         for (&seq, stream) in &self.streams {
             let id = TaskId { client: self.me, seq };
-            let has_value = |index| self.objects.get(&id.result(index)).map(super::Object::has_value);
+            let has_value = |index| self.objects.get(&id.result(index)).map(Object::has_value);
             for index in stream.consumed + 1..=stream.arrived {
                 assert_eq!(has_value(index), Some(true), "item {index} of stream {seq} has arrived and is not there");
             }

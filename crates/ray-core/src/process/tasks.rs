@@ -4,14 +4,14 @@ use super::{Action, LONG_TASK, ObjectView, Process, ShapeId, TaskSpec};
 use ray_protocol::control::{GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError, ResultValues, TaskHeader, flag};
 use ray_protocol::value::Exit;
-use ray_protocol::{ClientId, Failure, NodeId, ObjectId, TaskId, Value};
+use ray_protocol::{Bytes, ClientId, Failure, NodeId, ObjectId, TaskId, Value};
 use std::borrow::Cow;
 
 /// One task between submission and its last result.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) header: TaskHeader,
-    pub(super) body: Box<[u8]>,
+    pub(super) body: Bytes,
     /// What it is connected with. Boxed: a million queued tasks of a driver, by value, have none and pay eight bytes each.
     links: Option<Box<Links>>,
     pub(super) shape: ShapeId,
@@ -116,7 +116,7 @@ impl Process {
         let links = Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent };
         let task = Task {
             header: TaskHeader { flags, attempt: 0, seq: id.seq, function: spec.function, returns, arguments: spec.arguments },
-            body: spec.body.into_boxed_slice(),
+            body: spec.body,
             links: (links != Links::default()).then(|| Box::new(links)),
             shape: spec.shape,
             state: TaskState::Waiting(missing),
@@ -194,7 +194,7 @@ impl Process {
     /// Stops the tasks that a task of this process has submitted.
     pub fn cancel_children(&mut self, parent: TaskId, force: bool) {
         let mut children: Vec<u64> =
-            self.tasks.iter().filter(|(_, task)| task.parent() == Some(parent)).map(|(seq, _)| *seq).collect();
+            self.tasks.iter().filter(|(_, task)| task.parent() == Some(parent)).map(|(seq, _)| seq).collect();
         children.sort_unstable();
         for seq in children {
             self.cancel(TaskId { client: self.me, seq }, force, true);
@@ -236,6 +236,7 @@ impl Process {
     /// The failure a task inherits from its inputs, if any.
     pub(super) fn failed_input(&self, seq: u64) -> Option<Value> {
         let task = self.tasks.get(&seq)?;
+        task.links.as_ref()?;
         task.inputs().iter().find_map(|&input| match self.value(input) {
             ObjectView::Ready(value @ Value::Failed(_)) => Some(value.clone()),
             _ => None,

@@ -59,7 +59,14 @@ fn task(process: &mut Process, inputs: &[ObjectId]) -> TaskSpec {
         record::write_reference_argument(&mut body, input);
     }
     let shape = process.shape(&Resources::cpus(1));
-    TaskSpec { returns: 1, arguments: inputs.len() as u32, body, inputs: inputs.to_vec(), shape, ..TaskSpec::default() }
+    TaskSpec {
+        returns: 1,
+        arguments: inputs.len() as u32,
+        body: body.into(),
+        inputs: inputs.to_vec(),
+        shape,
+        ..TaskSpec::default()
+    }
 }
 
 fn submit(process: &mut Process, inputs: &[ObjectId]) -> ObjectId {
@@ -410,7 +417,7 @@ fn a_call_that_waits_for_an_input_holds_up_those_behind_it_until_it_is_cancelled
     let input = pushed(&mut process, 0);
     let mut body = Vec::new();
     record::write_reference_argument(&mut body, input);
-    let task = TaskSpec { returns: 1, arguments: 1, body, inputs: vec![input], ..TaskSpec::default() };
+    let task = TaskSpec { returns: 1, arguments: 1, body: body.into(), inputs: vec![input], ..TaskSpec::default() };
     let first = process.call(ActorCall { actor, task, unordered: false });
     call(&mut process, actor, 0);
     assert_eq!(actions(&mut process), []);

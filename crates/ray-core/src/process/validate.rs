@@ -14,7 +14,7 @@ impl Process {
     }
 
     fn validate_tasks(&self) {
-        for (&seq, task) in &self.tasks {
+        for (seq, task) in self.tasks.iter() {
             assert_eq!(task.header.seq, seq, "task {seq} is filed under another number");
             for &object in task.inputs().iter().chain(task.nested()) {
                 assert!(self.objects.contains_key(&object), "P-1: argument {object} of task {seq} has no entry");
@@ -54,7 +54,7 @@ impl Process {
     }
 
     fn validate_objects(&self) {
-        for (id, object) in &self.objects {
+        for (id, object) in self.objects.iter() {
             assert!(object.is_claimed(), "P-1: {id} is claimed by nobody");
             for seq in object.dependents() {
                 assert!(!object.has_value(), "task {seq} waits for {id}, which has a value");
@@ -82,10 +82,10 @@ impl Process {
         for (seq, task) in self.tasks.iter() {
             if let Some(actor) = task.actor() {
                 let known = self.actors.get(&actor).is_some_and(|entry| {
-                    entry.queue.contains(seq)
-                        || entry.in_flight.contains(seq)
-                        || entry.aside.contains(seq)
-                        || entry.lost.contains(seq)
+                    entry.queue.contains(&seq)
+                        || entry.in_flight.contains(&seq)
+                        || entry.aside.contains(&seq)
+                        || entry.lost.contains(&seq)
                 });
                 assert!(known, "call {seq} is nowhere with its actor {actor}");
             }

@@ -92,8 +92,8 @@ pub(crate) fn encode_plain(value: &Bound<'_, PyAny>, out: &mut impl Sink) -> boo
 }
 
 /// None, serialised.
-pub(crate) fn none() -> Box<[u8]> {
-    Box::new([tag::NONE])
+pub(crate) fn none() -> Value {
+    Value::Inline([tag::NONE].as_slice().into())
 }
 
 static PACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

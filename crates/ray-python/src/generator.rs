@@ -2,7 +2,7 @@
 
 use crate::errors;
 use crate::ids;
-use crate::object_ref::ObjectRef;
+use crate::object_ref::{ObjectRef, of_stopped_cluster};
 use crate::objects::deadline;
 use crate::session::{self, signal_pending};
 use pyo3::exceptions::{PyNotImplementedError, PyStopIteration, PyTypeError};
@@ -34,8 +34,8 @@ pub(crate) struct ObjectRefGenerator {
 }
 
 /// What was found when looking for the next item.
-enum Found {
-    Reference(ObjectRef),
+enum Found<'py> {
+    Reference(Bound<'py, ObjectRef>),
     NotYet,
     End,
 }
@@ -47,57 +47,51 @@ impl ObjectRefGenerator {
     }
 
     /// The object that exists as soon as something follows; the caller has a claim on it.
-    pub(crate) fn awaited(&self, client: &Client) -> PyResult<ObjectRef> {
+    pub(crate) fn awaited<'py>(&self, py: Python<'py>, client: &Client) -> PyResult<Bound<'py, ObjectRef>> {
         self.check_in(client)?;
-        let object = client.awaited_item(self.stream).unwrap_or_default();
-        Ok(ObjectRef::adopt(client.clone(), object, None))
+        ObjectRef::adopt(py, client.clone(), client.awaited_item(self.stream).unwrap_or_default(), None)
     }
 
     fn check_in(&self, client: &Client) -> PyResult<()> {
-        if self.client.is_same(client) { Ok(()) } else { Err(self.result(0).of_stopped_cluster()) }
+        if self.client.is_same(client) { Ok(()) } else { Err(of_stopped_cluster("generator")) }
     }
 
     pub(crate) fn current(&self) -> PyResult<Client> {
-        let client = session::current_if_any().ok_or_else(|| self.result(0).of_stopped_cluster())?;
+        let client = session::current_if_any().ok_or_else(|| of_stopped_cluster("generator"))?;
         self.check_in(&client)?;
         Ok(client)
     }
 
-    fn result(&self, index: u32) -> ObjectRef {
-        let object = self.stream.result(index);
-        self.client.retain(object);
-        ObjectRef::adopt(self.client.clone(), object, None)
-    }
-
-    fn look(&self, py: Python<'_>, client: &Client) -> Found {
+    fn look<'py>(&self, py: Python<'py>, client: &Client) -> PyResult<Found<'py>> {
         let reference = |object: ObjectId, declared: Option<&Py<PyAny>>| {
-            Found::Reference(ObjectRef::adopt(client.clone(), object, declared.map(|declared| declared.clone_ref(py))))
+            let declared = declared.map(|declared| declared.clone_ref(py));
+            ObjectRef::adopt(py, client.clone(), object, declared).map(Found::Reference)
         };
         match client.next_item(self.stream) {
             NextItem::Item(object) => reference(object, self.declared.as_ref()),
             NextItem::Failure(object) => reference(object, None),
-            NextItem::NotYet => Found::NotYet,
-            NextItem::End => Found::End,
+            NextItem::NotYet => Ok(Found::NotYet),
+            NextItem::End => Ok(Found::End),
         }
     }
 
     /// The next reference; None at the end; nil when the time is over.
-    fn next_within(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<ObjectRef>> {
+    fn next_within<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, ObjectRef>>> {
         let client = self.current()?;
         let deadline = deadline(timeout);
         loop {
-            match self.look(py, &client) {
+            match self.look(py, &client)? {
                 Found::Reference(reference) => return Ok(Some(reference)),
                 Found::End => return Ok(None),
                 Found::NotYet => {}
             }
             // Claimed while waiting: another thread may take the item.
-            let awaited = self.awaited(&client)?;
-            let objects = [awaited.id()];
+            let awaited = self.awaited(py, &client)?;
+            let objects = [awaited.get().id()];
             let (_, end) = py.detach(|| client.wait_for_objects(&objects, 1, deadline, &mut signal_pending));
             match end {
                 WaitEnd::Ready => {}
-                WaitEnd::TimedOut => return ObjectRef::new(&ids::NIL).map(Some),
+                WaitEnd::TimedOut => return Bound::new(py, ObjectRef::new(&ids::NIL)?).map(Some),
                 end => return Err(errors::wait_end(py, end, None)),
             }
         }
@@ -116,7 +110,7 @@ impl ObjectRefGenerator {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<ObjectRef>> {
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, ObjectRef>>> {
         self.next_within(py, None)
     }
 
@@ -132,7 +126,7 @@ impl ObjectRefGenerator {
     ///
     /// Returns the nil reference when the time is over. Raises StopIteration at the end.
     #[pyo3(signature = (timeout_s=None))]
-    fn _next_sync(&self, py: Python<'_>, timeout_s: Option<f64>) -> PyResult<ObjectRef> {
+    fn _next_sync<'py>(&self, py: Python<'py>, timeout_s: Option<f64>) -> PyResult<Bound<'py, ObjectRef>> {
         self.next_within(py, timeout_s)?.ok_or_else(|| PyStopIteration::new_err(()))
     }
 
@@ -143,9 +137,9 @@ impl ObjectRefGenerator {
     }
 
     /// Without waiting: (the next reference or None, whether this is the end).
-    fn _try_next(&self, py: Python<'_>) -> PyResult<(Option<ObjectRef>, bool)> {
+    fn _try_next<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, ObjectRef>>, bool)> {
         let client = self.current()?;
-        Ok(match self.look(py, &client) {
+        Ok(match self.look(py, &client)? {
             Found::Reference(reference) => (Some(reference), false),
             Found::NotYet => (None, false),
             Found::End => (None, true),
@@ -153,26 +147,27 @@ impl ObjectRefGenerator {
     }
 
     /// A reference that exists as soon as something follows, an item, a failure or the end. Its value means nothing.
-    fn _get_next_ref(&self) -> PyResult<ObjectRef> {
-        self.awaited(&self.current()?)
+    fn _get_next_ref<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, ObjectRef>> {
+        self.awaited(py, &self.current()?)
     }
 
     /// A reference that exists once the function has ended: its value is None, or `ray.get` raises what the function raised.
-    fn completed(&self) -> PyResult<ObjectRef> {
-        self.current()?;
-        Ok(self.result(0))
+    fn completed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, ObjectRef>> {
+        let (client, object) = (self.current()?, self.stream.result(0));
+        client.retain(object);
+        ObjectRef::adopt(py, client, object, None)
     }
 
     #[getter]
-    fn _generator_ref(&self) -> PyResult<ObjectRef> {
-        self.completed()
+    fn _generator_ref<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, ObjectRef>> {
+        self.completed(py)
     }
 
     /// Whether `next` would return a reference at once. False at the end.
-    fn next_ready(&self) -> PyResult<bool> {
+    fn next_ready(&self, py: Python<'_>) -> PyResult<bool> {
         let client = self.current()?;
-        let awaited = self.awaited(&client)?;
-        Ok(!client.is_exhausted(self.stream) && client.try_value(awaited.id()).is_some())
+        let awaited = self.awaited(py, &client)?;
+        Ok(!client.is_exhausted(self.stream) && client.try_value(awaited.get().id()).is_some())
     }
 
     /// Whether the function has ended and every reference was taken.
@@ -209,7 +204,10 @@ impl ObjectRefGenerator {
     }
 
     fn __repr__(&self) -> String {
-        format!("ObjectRefGenerator({})", self.result(0).hex())
+        format!(
+            "ObjectRefGenerator({})",
+            ids::hex(&ids::object_bytes(self.stream.result(0), self.client.identity().cluster, ids::JOB))
+        )
     }
 
     fn __reduce__(&self) -> PyResult<()> {

@@ -104,7 +104,7 @@ fn ids_of(list: &Bound<'_, PyList>, client: &Client) -> PyResult<Vec<ObjectId>> 
 }
 
 /// What is waited for: the objects of references and the next items of generators, which are claimed in `awaited`.
-fn waitables(list: &Bound<'_, PyList>, client: &Client, awaited: &mut Vec<ObjectRef>) -> PyResult<Vec<ObjectId>> {
+fn waitables<'py>(list: &Bound<'py, PyList>, client: &Client, awaited: &mut Vec<Bound<'py, ObjectRef>>) -> PyResult<Vec<ObjectId>> {
     list.iter()
         .map(|item| {
             if let Ok(reference) = item.cast_exact::<ObjectRef>() {
@@ -114,8 +114,8 @@ fn waitables(list: &Bound<'_, PyList>, client: &Client, awaited: &mut Vec<Object
                 let text = "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator: an element is something else.";
                 return Err(PyTypeError::new_err(text));
             };
-            let next = generator.get().awaited(client)?;
-            let object = next.id();
+            let next = generator.get().awaited(list.py(), client)?;
+            let object = next.get().id();
             awaited.push(next);
             Ok(object)
         })

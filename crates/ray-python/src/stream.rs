@@ -140,7 +140,7 @@ fn close(value: &Bound<'_, PyAny>, failed: bool) {
 /// The record of a stream that has ended well.
 pub(crate) fn write_end(task: &Incoming, began: Instant, out: &mut Vec<u8>) {
     record::write_result_header(out, task.header.seq, 0, 1, false, attempt::micros(began));
-    record::write_result_value(out, &ray_protocol::Value::Inline(codec::none()), false);
+    record::write_result_value(out, &codec::none(), false);
 }
 
 /// Whether a function that yields has returned this; other iterators may be values like any other.
@@ -227,7 +227,7 @@ pub(crate) fn collect<'py>(py: Python<'py>, client: &Client, name: &str, value: 
             }
             Err(error) => return Err(error),
         };
-        references.append(Bound::new(py, ObjectRef::adopt(client.clone(), object, None))?)?;
+        references.append(ObjectRef::adopt(py, client.clone(), object, None)?)?;
         if last {
             break;
         }

@@ -68,7 +68,8 @@ impl Cause {
             | Failure::StoreFull { .. }
             | Failure::Deadlock { .. }
             | Failure::Unschedulable { .. }
-            | Failure::ActorUnschedulable { .. } => Cause::Unexpected,
+            | Failure::ActorUnschedulable { .. }
+            | Failure::StreamEnded => Cause::Unexpected,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::link::Nanos;
 use crate::program::ProgramId;
+use crate::streams::{Taking, Yielding};
 use ray_core::process::Process;
 use ray_protocol::record::TaskHeader;
 use ray_protocol::{ClientId, NodeId, ObjectId, TaskId, Value};
@@ -82,6 +83,8 @@ pub struct Unstarted {
     pub header: TaskHeader,
     /// Its arguments.
     pub body: Vec<u8>,
+    /// Of a stream: how many of its items were taken.
+    pub consumed: u64,
 }
 
 /// A program being run.
@@ -109,6 +112,10 @@ pub struct Frame {
     pub children: Vec<TaskId>,
     /// Actors it knows.
     pub actors: Vec<Option<TaskId>>,
+    /// Streams it takes items from.
+    pub streams: Vec<Option<Taking>>,
+    /// The stream it is.
+    pub yielding: Option<Yielding>,
 }
 
 /// What a program waits for.
@@ -118,6 +125,8 @@ pub enum Wait {
     Object(ObjectId),
     /// The answer to a question about a name.
     Find(u64),
+    /// That items it yielded are taken.
+    Demand,
 }
 
 /// Which task a frame executes.
@@ -181,6 +190,8 @@ impl Frame {
             cancelled: false,
             children: Vec::new(),
             actors: Vec::new(),
+            streams: Vec::new(),
+            yielding: None,
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn calls(author: &mut Author<'_>) -> Program {
     tree::finish(author, driver, slots)
 }
 
-fn some_actor(author: &mut Author<'_>, driver: &mut Scope) -> usize {
+pub(super) fn some_actor(author: &mut Author<'_>, driver: &mut Scope) -> usize {
     let name = author.rng.pick(&NAMES);
     if !name.is_empty() && author.rng.per_mille(400) {
         return driver.find(name);

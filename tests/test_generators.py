@@ -205,7 +205,8 @@ def test_large_items_go_through_the_store(producer):
     seen = []
     for ref in producer.remote(6, make=large):
         array = ray.get(ref)
-        assert array.nbytes == LARGE and not array.flags.writeable
+        assert array.nbytes == LARGE
+        assert not array.flags.writeable
         seen.append(int(array[-1]))
         del ref, array
     assert seen == [0, 1, 2, 3, 4, 5]
@@ -525,9 +526,10 @@ def test_a_task_cannot_return_one():
 def test_it_is_itself_and_nothing_else():
     function = ray.remote(items)
     first, second = function.remote(1), function.remote(1)
-    assert first == first and first != second
+    assert first != second
     assert len({first, second, first}) == 2
-    assert iter(first) is first and first.__aiter__() is first
+    assert iter(first) is first
+    assert first.__aiter__() is first
     assert first.completed().hex() in repr(first)
     assert ray.ObjectRefGenerator[int].__origin__ is ray.ObjectRefGenerator
     with pytest.raises(TypeError):
@@ -537,9 +539,9 @@ def test_it_is_itself_and_nothing_else():
 def test_one_of_an_earlier_cluster(cluster):
     generator = ray.remote(items).remote(2)
     ray.shutdown()
-    for use in (lambda: next(generator), generator.completed, lambda: ray.wait([generator]), lambda: ray.cancel(generator)):
+    for use in (next, ray.ObjectRefGenerator.completed, lambda stale: ray.wait([stale]), ray.cancel):
         with pytest.raises(ValueError, match="stopped"):
-            use()
+            use(generator)
     assert not ray.is_initialized()
     cluster(num_workers=1)
     with pytest.raises(ValueError, match="stopped"):
@@ -957,7 +959,8 @@ def test_the_worker_of_a_dead_driver_does_not_stay(gate):
 
 def test_a_fixed_number_of_results(producer):
     refs = producer.options(num_returns=3).remote(3)
-    assert isinstance(refs, list) and ray.get(refs) == [0, 1, 2]
+    assert isinstance(refs, list)
+    assert ray.get(refs) == [0, 1, 2]
     assert ray.get(producer.options(num_returns=1).remote(1)) == 0
     assert producer.options(num_returns=0).remote(0) is None
 
@@ -1024,7 +1027,7 @@ def test_items_of_a_declared_type():
         wants_text.remote(ref)
     first, last = numbers.remote(True)
     assert ray.get(first) == 1
-    with pytest.raises(TypeError, match="Item 1 of the generator .* has type str"):
+    with pytest.raises(TypeError, match=r"Item 1 of the generator .* has type str"):
         ray.get(last)
 
 
@@ -1046,7 +1049,8 @@ def test_async_methods_of_a_declared_type():
 
     actor = Numbers.remote()
     refs = list(actor.count.remote(2))
-    assert ray.get(refs) == [0, 1] and refs[0].declared_type is int
+    assert ray.get(refs) == [0, 1]
+    assert refs[0].declared_type is int
     with pytest.raises(TypeError):
         actor.count.remote("two")
 

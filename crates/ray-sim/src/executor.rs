@@ -114,6 +114,11 @@ impl Cluster {
                 Argument::Stored(object, location) => {
                     stored += 1;
                     let bytes = self.store.read(object, &location);
+                    if bytes.is_none() && !self.procs[self.by_client[&from]].alive {
+                        // Its arguments went with whoever submitted it; this process has not heard of that yet.
+                        claims.iter().for_each(|&object| self.core(proc).release(object));
+                        return Ok(());
+                    }
                     Content::decode(bytes.ok_or_else(|| format!("I5: argument {object} of task {id} was freed before it ran"))?)
                 }
                 Argument::Reference(object) => return Err(format!("P-4: argument {object} of task {id} is not resolved")),

@@ -178,6 +178,7 @@ impl Client {
         if task.header.is_stream() {
             state.serving.consumed.remove(&task.task());
         }
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.reply(task.from, &[record]) {
             self.shared.retry_soon(&mut state);

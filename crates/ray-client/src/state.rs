@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) scheduler: Connection,
     /// Something is queued for the scheduler that cannot wait.
     urgent: bool,
+    /// Objects are queued for the scheduler of which it must hear before others can: before the next task or result leaves.
+    unannounced: bool,
     /// Since when something is queued that can wait a little ([`LAZY`]).
     pub(crate) lazy_since: Option<Instant>,
     pub(crate) connection_closed: bool,
@@ -94,6 +96,7 @@ impl State {
             process,
             scheduler,
             urgent: false,
+            unannounced: false,
             lazy_since: None,
             connection_closed: false,
             submit: HashMap::new(),
@@ -154,6 +157,11 @@ impl State {
             ToScheduler::Hold { .. } | ToScheduler::Report(_) => {
                 self.lazy_since.get_or_insert_with(Instant::now);
             }
+            // One by one while a value is pickled that may hold thousands of references; they go together.
+            ToScheduler::Share { .. } => {
+                self.unannounced = true;
+                self.lazy_since.get_or_insert_with(Instant::now);
+            }
             _ => self.urgent = true,
         }
         self.send(message, Vec::new());
@@ -171,9 +179,18 @@ impl State {
         self.urgent = true;
     }
 
+    /// Before anything leaves through a ring: whoever gets it may ask the scheduler for what is inside.
+    #[inline]
+    pub(crate) fn announce_shared(&mut self) {
+        if self.unannounced {
+            self.flush_scheduler();
+        }
+    }
+
     /// Writes what is queued for the scheduler; false when the socket is full and the I/O thread must go on.
     pub(crate) fn flush_scheduler(&mut self) -> bool {
         self.urgent = false;
+        self.unannounced = false;
         self.lazy_since = None;
         if self.is_worker {
             self.segments.announce_sealed();
@@ -198,6 +215,7 @@ impl Shared {
         while let Some(action) = state.process.poll_action() {
             match action {
                 Action::Push { worker, seq } => {
+                    state.announce_shared();
                     push_task(state, worker, seq);
                     pushed = true;
                 }

@@ -124,6 +124,7 @@ impl Client {
     /// Sends one item to a stream's submitter.
     pub fn send_item(&self, to: ClientId, record: &[u8]) {
         let mut state = self.shared.lock();
+        state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.reply(to, &[record]) {
             self.shared.retry_soon(&mut state);

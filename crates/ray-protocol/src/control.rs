@@ -385,6 +385,7 @@ pub enum KeyValueOperation {
         /// Key.
         key: Vec<u8>,
         /// Value.
+        #[serde(with = "crate::as_bytes")]
         value: Vec<u8>,
         /// Replace an existing value.
         overwrite: bool,
@@ -572,8 +573,10 @@ pub struct ActorSpec {
     /// Environment variables its process gets on top of the driver's.
     pub environment: Vec<(String, String)>,
     /// Pickled metadata from which any process can build a handle.
+    #[serde(with = "crate::as_bytes")]
     pub handle: Vec<u8>,
     /// The encoded creation record, sent to the worker again at each restart.
+    #[serde(with = "crate::as_bytes")]
     pub creation: Vec<u8>,
 }
 
@@ -592,6 +595,7 @@ pub enum ActorNotice {
         /// Which actor.
         actor: TaskId,
         /// The encoded creation record.
+        #[serde(with = "crate::as_bytes")]
         creation: Vec<u8>,
         /// 0 at first.
         restarts: u32,
@@ -789,6 +793,7 @@ pub enum FromStore {
         /// Offset of the piece.
         offset: u64,
         /// The bytes.
+        #[serde(with = "crate::as_bytes")]
         bytes: Vec<u8>,
         /// Whether this is the last.
         last: bool,

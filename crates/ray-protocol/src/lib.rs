@@ -22,6 +22,7 @@
 
 extern crate alloc;
 
+mod as_bytes;
 pub mod call_options;
 pub mod control;
 pub mod ids;

@@ -25,18 +25,18 @@ pub struct Location {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Value {
     /// The serialised value itself.
-    Inline(Bytes),
+    Inline(#[serde(with = "crate::as_bytes")] Bytes),
     /// The serialised value lies in a store.
     Stored(Location),
     /// There will be no value; the bytes are an encoded [`Failure`].
-    Failed(Box<[u8]>),
+    Failed(#[serde(with = "crate::as_bytes")] Box<[u8]>),
 }
 
 /// Why an object has no value. Only workers and drivers can open what Python raised; the daemons pass it on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Failure {
     /// User code raised; the bytes are the pickled `RayTaskError`.
-    Raised(Vec<u8>),
+    Raised(#[serde(with = "crate::as_bytes")] Vec<u8>),
     /// The worker process died while it ran the task, and no retry was left.
     WorkerCrashed {
         /// Name of the function it was running.

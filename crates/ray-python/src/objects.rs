@@ -103,23 +103,15 @@ fn ids_of(list: &Bound<'_, PyList>, client: &Client) -> PyResult<Vec<ObjectId>> 
         .collect()
 }
 
-/// What is waited for: the objects of references and the next items of generators, which are claimed in `awaited`.
-fn waitables<'py>(list: &Bound<'py, PyList>, client: &Client, awaited: &mut Vec<Bound<'py, ObjectRef>>) -> PyResult<Vec<ObjectId>> {
-    list.iter()
-        .map(|item| {
-            if let Ok(reference) = item.cast_exact::<ObjectRef>() {
-                return reference.get().id_in(client);
-            }
-            let Ok(generator) = item.cast_exact::<ObjectRefGenerator>() else {
-                let text = "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator: an element is something else.";
-                return Err(PyTypeError::new_err(text));
-            };
-            let next = generator.get().awaited(list.py(), client)?;
-            let object = next.get().id();
-            awaited.push(next);
-            Ok(object)
-        })
-        .collect()
+/// What stands for a generator where objects are waited for: its next item, which is claimed in `awaited`.
+fn next_item_of<'py>(item: &Bound<'py, PyAny>, client: &Client, awaited: &mut Vec<Bound<'py, ObjectRef>>) -> PyResult<ObjectId> {
+    let generator = item.cast_exact::<ObjectRefGenerator>().map_err(|_| {
+        PyTypeError::new_err("wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator: an element is something else.")
+    })?;
+    let next = generator.get().awaited(item.py(), client)?;
+    let object = next.get().id();
+    awaited.push(next);
+    Ok(object)
 }
 
 fn short_repr(value: &Bound<'_, PyAny>) -> String {
@@ -156,9 +148,19 @@ pub(crate) fn wait<'py>(
     timeout: Option<f64>,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let client = current_of_list(py, refs)?;
+    let mut objects = Vec::with_capacity(refs.len());
     let mut awaited = Vec::new();
-    let objects = waitables(refs, &client, &mut awaited)?;
-    if !KNOWN_DISTINCT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).contains(&Fingerprint::of(&objects)) {
+    let mut fingerprint = Fingerprint::default();
+    // A tuple, because its items can be looked at without counting a reference to each.
+    for item in refs.to_tuple().iter_borrowed() {
+        let object = match item.cast_exact::<ObjectRef>() {
+            Ok(reference) => reference.get().id_in(&client)?,
+            Err(_) => next_item_of(&item, &client, &mut awaited)?,
+        };
+        fingerprint.add(object);
+        objects.push(object);
+    }
+    if !fingerprint.is_known() {
         let distinct: HashSet<ObjectId> = objects.iter().copied().collect();
         if distinct.len() != objects.len() {
             return Err(PyValueError::new_err("Wait requires a list of unique ray_waitables."));
@@ -171,24 +173,27 @@ pub(crate) fn wait<'py>(
         other => return Err(errors::wait_end(py, other, None)),
     }
     // Between the ready ones the rest is copied in runs, at the speed of a list slice.
-    let (ready, rest) = (PyList::empty(py), PyList::empty(py));
-    let mut left = Vec::with_capacity(objects.len() - ready_at.len());
+    let (ready, mut rest) = (PyList::empty(py), None::<Bound<'py, PyList>>);
     let mut from = 0;
     for at in ready_at.into_iter().chain([objects.len()]) {
         if from < at {
-            rest.as_sequence().in_place_concat(refs.get_slice(from, at).as_sequence())?;
-            left.extend_from_slice(&objects[from..at]);
+            let run = refs.get_slice(from, at);
+            match &rest {
+                Some(rest) => drop(rest.as_sequence().in_place_concat(run.as_sequence())?),
+                None => rest = Some(run),
+            }
         }
         if at < objects.len() {
             ready.append(refs.get_item(at)?)?;
+            fingerprint.remove(objects[at]);
         }
         from = at + 1;
     }
-    Fingerprint::of(&left).remember();
-    Ok((ready, rest))
+    fingerprint.remember();
+    Ok((ready, rest.unwrap_or_else(|| PyList::empty(py))))
 }
 
-/// A digest of a list of objects in order. The rest that `wait` returns usually comes back in the next call: it was distinct then, and to
+/// A digest of some objects, in whatever order. The rest that `wait` returns usually comes back in the next call: it was distinct then, and to
 /// know that again must not cost a hash table of all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Fingerprint {
@@ -199,12 +204,26 @@ struct Fingerprint {
 static KNOWN_DISTINCT: Mutex<[Fingerprint; 8]> = Mutex::new([Fingerprint { length: 0, digest: 0 }; 8]);
 
 impl Fingerprint {
-    fn of(objects: &[ObjectId]) -> Self {
-        let mix = |digest: u64, object: &ObjectId| {
-            let word = object.task.seq ^ u64::from(object.task.client.0) << 40 ^ u64::from(object.index) << 52;
-            (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
-        };
-        Fingerprint { length: objects.len(), digest: objects.iter().fold(0, mix) }
+    #[inline]
+    fn digest(object: ObjectId) -> u64 {
+        let word = object.task.seq ^ u64::from(object.task.client.0) << 40 ^ u64::from(object.index) << 52;
+        let once = (word ^ word >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (once ^ once >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    }
+
+    #[inline]
+    fn add(&mut self, object: ObjectId) {
+        self.length += 1;
+        self.digest = self.digest.wrapping_add(Self::digest(object));
+    }
+
+    fn remove(&mut self, object: ObjectId) {
+        self.length -= 1;
+        self.digest = self.digest.wrapping_sub(Self::digest(object));
+    }
+
+    fn is_known(self) -> bool {
+        KNOWN_DISTINCT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).contains(&self)
     }
 
     fn remember(self) {

@@ -1,7 +1,8 @@
 """What does a task cost in what can be counted: system calls, wake-ups, bytes? A busy machine changes them little.
 
 System calls, and bytes through sockets and pipes, are counted by strace, which slows everything it looks at; wake-ups
-(the kernel's "voluntary context switches") and bytes through raio's rings are counted in runs without it.
+(the kernel's "voluntary context switches") and bytes through raio's rings are counted in runs without it. Instructions
+of the pure cores are counted by callgrind, which gives the same number each time.
 """
 
 import os
@@ -69,6 +70,38 @@ def traced(engine, quick):
             measured["pipelined_calls_driver"] = counts[os.getpid()].total() / count
             measured["pipelined_calls_worker"] = counts[busiest].total() / count, counts[busiest].name
     return measured
+
+
+@question.measure(
+    Row("core_process", "instructions for a task in the driver's state machine, from submit to result", COUNT),
+    Row("core_scheduler", "instructions for a task in the scheduler's state machine", COUNT),
+    engines=("raio",),
+)
+def cores(engine, quick):
+    built = subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "-p", "ray-core", "--example", "count_tasks"], cwd=ROOT, check=False
+    )
+    if built.returncode:
+        raise Skip("the cores could not be built")
+    program = ROOT / "target/release/examples/count_tasks"
+    return {f"core_{core}": instructions(program, core) for core in ("process", "scheduler")}
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def instructions(program, core, tasks=10_240):
+    """float: instructions one of the cores takes for a task; see crates/ray-core/examples/count_tasks.rs."""
+    if shutil.which("valgrind") is None:
+        raise Skip("needs valgrind")
+    few = 1_024
+
+    def count(n):
+        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", str(program), core, str(n)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        return int(re.search(r"Collected : (\d+)", said)[1])
+
+    return (count(few + tasks) - count(few)) / tasks
 
 
 @dataclass

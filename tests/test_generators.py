@@ -39,10 +39,16 @@ def nothing_kept():
     return stored == 0 and counters["shared_objects"] == 0 and counters["local_objects"] == 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _cluster():
+    """Two workers, the same for all tests."""
+    ray.init(num_cpus=2)
+    yield
+    ray.shutdown()
+
+
 @pytest.fixture(autouse=True)
-def _cluster(cluster):
-    """Two workers; after each test, and without waiting for the end of the cluster, nothing may be kept."""
-    cluster(num_workers=2)
+def _nothing_kept():
     yield
     wait_until(nothing_kept)
 
@@ -536,14 +542,14 @@ def test_it_is_itself_and_nothing_else():
         ray.ObjectRefGenerator()
 
 
-def test_one_of_an_earlier_cluster(cluster):
+def test_one_of_an_earlier_cluster():
     generator = ray.remote(items).remote(2)
     ray.shutdown()
     for use in (next, ray.ObjectRefGenerator.completed, lambda stale: ray.wait([stale]), ray.cancel):
         with pytest.raises(ValueError, match="stopped"):
             use(generator)
     assert not ray.is_initialized()
-    cluster(num_workers=1)
+    ray.init(num_cpus=2)
     with pytest.raises(ValueError, match="stopped"):
         next(generator)
     del generator
@@ -718,15 +724,12 @@ def test_limits_declared_with_functions_and_methods(gate):
         assert values(generator) == [0, 1, 2]
 
 
-def test_a_producer_that_waits_leaves_its_place_to_its_consumer(cluster):
-    ray.shutdown()
-    cluster(num_workers=1)
-
-    @ray.remote
+def test_a_producer_that_waits_leaves_its_place_to_its_consumer():
+    @ray.remote(num_cpus=2)
     def double(n):
         return 2 * n
 
-    generator = ray.remote(items).options(_generator_backpressure_num_objects=1).remote(5)
+    generator = ray.remote(items).options(_generator_backpressure_num_objects=1, num_cpus=2).remote(5)
     assert [ray.get(double.remote(ref)) for ref in generator] == [0, 2, 4, 6, 8]
 
 
@@ -1060,12 +1063,16 @@ def test_async_methods_of_a_declared_type():
 
 def test_items_are_drawn_with_what_uses_them(tmp_path):
     @ray.remote
-    def use(value):
+    def drawn_producer():
+        yield from range(3)
+
+    @ray.remote
+    def drawn_user(value):
         return value
 
-    ray.get([use.remote(ref) for ref in ray.remote(items).remote(3)])
+    ray.get([drawn_user.remote(ref) for ref in drawn_producer.remote()])
     path = tmp_path / "graph.dot"
     ray.visualize_computation_graph(file_path=str(path))
     drawn = path.read_text()
-    producer = next(line for line in drawn.splitlines() if '"items"' in line or "items" in line).split()[0]
-    assert drawn.count(f"{producer} -> ") == 4, "one for the call, one for each item that was used"
+    box = next(line.split()[0] for line in drawn.splitlines() if "drawn_producer" in line)
+    assert drawn.count(f"  {box} -> ") == 4, "its end, and each item that was used"

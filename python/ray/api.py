@@ -209,15 +209,20 @@ def as_completed(object_refs, timeout=None):
     from ray.exceptions import GetTimeoutError
 
     until = None if timeout is None else time.monotonic() + timeout
-    rest = list(object_refs)
-    count = len(rest)
-    while rest:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        _, _ = wait(rest, num_returns=1, timeout=left)
-        ready, rest = wait(rest, num_returns=len(rest), timeout=0)
-        if not ready:
-            raise GetTimeoutError(f"{len(rest)} of {count} objects did not exist after {timeout} s.")
-        yield from ready
+    object_refs = list(object_refs)
+    count = left = len(object_refs)
+    if not object_refs:
+        return
+    completion = _core.Completion(object_refs)
+    del object_refs  # what was handed out and dropped is free to go
+    while left:
+        came = completion.take(None if until is None else max(0.0, until - time.monotonic()))
+        if not came:
+            raise GetTimeoutError(f"{left} of {count} objects did not exist after {timeout} s.")
+        left -= len(came)
+        came.reverse()
+        while came:
+            yield came.pop()
 
 
 def cancel(object_ref, *, force=False, recursive=True):

@@ -11,6 +11,7 @@
 
 mod actors;
 mod channel;
+mod collect;
 mod io;
 mod serve;
 mod state;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub use actors::MaySleep;
+pub use collect::Collector;
 pub use serve::{Incoming, Manner, Work, write_failure};
 pub use state::{LogLines, Notice};
 pub use store::{Placed, StoreError};
@@ -245,6 +247,9 @@ impl Client {
         let mut state = self.shared.lock();
         self.shared.pump(&mut state);
         let ready = state.process.watch(object);
+        if !ready {
+            state.interests.notice(object);
+        }
         self.shared.act(&mut state);
         !ready
     }

@@ -1,6 +1,7 @@
 //! What is behind the lock, and how messages move in and out of it.
 
 use crate::channel::Channel;
+use crate::collect::Interests;
 use crate::serve::Serving;
 use crate::store::Segments;
 use crate::{Identity, Shared};
@@ -69,6 +70,7 @@ pub(crate) struct State {
     #[allow(clippy::type_complexity)]
     pub(crate) found_actors: HashMap<u64, Option<(TaskId, Vec<u8>)>>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) interests: Interests,
     next_request: u64,
     /// Why the cluster is over.
     pub(crate) ended: Option<String>,
@@ -109,6 +111,7 @@ impl State {
             actor_replies: HashMap::new(),
             found_actors: HashMap::new(),
             notices: Vec::new(),
+            interests: Interests::default(),
             next_request: 1,
             ended: None,
             stop: false,
@@ -232,8 +235,10 @@ impl Shared {
                 Action::Consumed { worker, seq, items } => send_signal(state, worker, &record::consumed(seq, items)),
                 Action::Free(object) => state.segments.free(object),
                 Action::Ready(object) => {
-                    state.notices.push(Notice::Ready(object));
-                    self.news.notify_all();
+                    if state.interests.came(object) {
+                        state.notices.push(Notice::Ready(object));
+                        self.news.notify_all();
+                    }
                 }
             }
         }

@@ -45,7 +45,7 @@ mod _core {
     #[pymodule_export]
     use super::object_ref::{ObjectRef, rebuild_reference};
     #[pymodule_export]
-    use super::objects::{cancel, get, is_ready, put, wait, watch};
+    use super::objects::{Completion, cancel, get, is_ready, put, wait, watch};
     #[pymodule_export]
     use super::session::{
         Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, forget, graph, identity, is_connected,

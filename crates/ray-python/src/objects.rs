@@ -5,11 +5,11 @@ use crate::errors;
 use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session::{self, signal_pending};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use ray_client::{Client, WaitEnd};
+use ray_client::{Client, Collector, WaitEnd};
 use ray_protocol::{Bytes, ObjectId, TaskId, Value};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
         )));
     };
     let client = current_of_list(py, list)?;
-    let objects = ids_of(list, &client)?;
+    let objects = ids_of(list, &client, "get")?;
     let values = wait_for(py, &client, &objects, timeout)?;
     let out = PyList::empty(py);
     // A failure anywhere is raised, also when values before it could not be opened any more.
@@ -91,12 +91,12 @@ fn current_of_list(py: Python<'_>, list: &Bound<'_, PyList>) -> PyResult<Client>
     }
 }
 
-fn ids_of(list: &Bound<'_, PyList>, client: &Client) -> PyResult<Vec<ObjectId>> {
+fn ids_of(list: &Bound<'_, PyList>, client: &Client, verb: &str) -> PyResult<Vec<ObjectId>> {
     list.iter()
         .map(|item| match item.cast_exact::<ObjectRef>() {
             Ok(reference) => reference.get().id_in(client),
             Err(_) => Err(PyTypeError::new_err(format!(
-                "Attempting to call `get` on the value {}, which is not an ray.ObjectRef.",
+                "Attempting to call `{verb}` on the value {}, which is not an ray.ObjectRef.",
                 short_repr(&item)
             ))),
         })
@@ -230,6 +230,45 @@ impl Fingerprint {
         let mut known = KNOWN_DISTINCT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         known.rotate_right(1);
         known[0] = self;
+    }
+}
+
+/// Hands out references as their objects come to exist; behind `ray.as_completed`.
+#[pyclass(frozen, module = "ray._core")]
+pub(crate) struct Completion {
+    collector: Collector,
+    /// References not handed out yet; the same object may be there more than once.
+    left: Mutex<HashMap<ObjectId, Vec<Py<ObjectRef>>>>,
+}
+
+#[pymethods]
+impl Completion {
+    #[new]
+    fn new(py: Python<'_>, refs: &Bound<'_, PyList>) -> PyResult<Self> {
+        let client = current_of_list(py, refs)?;
+        let objects = ids_of(refs, &client, "as_completed")?;
+        let mut left: HashMap<ObjectId, Vec<Py<ObjectRef>>> = HashMap::with_capacity(objects.len());
+        let mut distinct = Vec::with_capacity(objects.len());
+        for (object, reference) in objects.into_iter().zip(refs.iter()) {
+            let same = left.entry(object).or_default();
+            if same.is_empty() {
+                distinct.push(object);
+            }
+            same.push(reference.cast_into_exact::<ObjectRef>()?.unbind());
+        }
+        Ok(Completion { collector: client.collect(distinct), left: Mutex::new(left) })
+    }
+
+    /// Those that came since the last call, at least one; none when the time in seconds is over. None waits for ever.
+    fn take(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Py<ObjectRef>>> {
+        let deadline = deadline(timeout);
+        let came = match py.detach(|| self.collector.take(deadline, &mut signal_pending)) {
+            Ok(came) => came,
+            Err(WaitEnd::TimedOut) => return Ok(Vec::new()),
+            Err(end) => return Err(errors::wait_end(py, end, None)),
+        };
+        let mut left = self.left.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Ok(came.iter().filter_map(|object| left.remove(object)).flatten().collect())
     }
 }
 

@@ -23,6 +23,7 @@
 //!   can know the object and this process frees it alone.
 //! - P-3 Tasks of one shape are pushed in submission order; a task given back goes to the front again.
 //! - P-4 A task is pushed only when every input has a value; an input that failed fails the task without running it.
+//! - P-5 Items of a stream arrive once, in order, and never change; when it has ended, its result 0 and what follows its last item have values.
 //!
 //! It must not know: sockets, rings, pickles, Python.
 

@@ -37,8 +37,7 @@ test: $(DONE)/package $(DONE)/test ## install the package and run all tests
 	else \
 	    cargo test --locked --workspace --exclude ray-python --no-fail-fast; \
 	fi
-# Tests of real processes on a busy machine: what failed is asked once more, alone, and both runs are shown. It fails if it fails twice.
-	$(PY) -m pytest || $(PY) -m pytest --last-failed --last-failed-no-failures none
+	$(PY) -m pytest
 
 # The stub of the extension is compared with the extension itself, once there is one.
 STUB := $(wildcard python/ray/_core.pyi)

@@ -36,12 +36,14 @@ def _functions_travel_by_value(request):
         return
     import cloudpickle
 
+    import actor_classes
     import support
 
-    for module in (request.module, support):
+    modules = (request.module, support, actor_classes)
+    for module in modules:
         cloudpickle.register_pickle_by_value(module)
     yield
-    for module in (request.module, support):
+    for module in modules:
         cloudpickle.unregister_pickle_by_value(module)
 
 

@@ -115,9 +115,9 @@ class Members:
         named = [row for row in rows.values() if session in row.command and not row.is_zombie]
         self.scheduler = next((row.pid for row in named if row.name == "scheduler"), None)
         self.objstores = [row.pid for row in named if row.name == "objstore"]
-        pythons = {row.pid for row in named if row.name not in ("scheduler", "objstore")}
-        self.zygotes = [pid for pid in pythons if rows[pid].parent == self.scheduler]
-        self.workers = [pid for pid in pythons if rows[pid].parent in self.zygotes]
+        self.zygotes = [row.pid for row in named if row.name not in ("scheduler", "objstore") and row.parent == self.scheduler]
+        # Those call themselves by what they run.
+        self.workers = [row.pid for row in rows.values() if row.parent in self.zygotes and not row.is_zombie]
 
     @property
     def all(self):

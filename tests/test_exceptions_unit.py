@@ -473,10 +473,11 @@ def test_interrupts_never_come_back_as_interrupts(original, hop):
         assert error.cause.code == 3
 
 
-def test_engine_errors_are_not_mixed_with_task_errors(hop):
+def test_engine_errors_that_a_task_met_are_both_too(hop):
     error = hop(dual(exceptions.ActorDiedError("gone", actor_id="ab")))
-    assert type(error) is RayTaskError
-    assert error.cause.actor_id == "ab"
+    assert isinstance(error, exceptions.ActorDiedError)
+    assert type(error).__name__ == "RayTaskError(ActorDiedError)"
+    assert error.actor_id == error.cause.actor_id == "ab"
 
 
 def test_nested_failures_do_not_nest_their_names(hop):

@@ -665,21 +665,26 @@ def test_ctrl_c_while_it_starts():
             assert "Exception ignored" not in errors
 
 
-def test_ctrl_c_of_the_terminal_goes_to_the_driver_alone():
+def test_ctrl_c_of_the_terminal_goes_to_the_driver_alone(tmp_path):
     """The terminal sends it to the whole foreground process group; workers and daemons are not in it."""
     code = """
     ray.services.start_ray_local(num_workers=2)
     @ray.remote
-    def f(seconds): time.sleep(seconds); return "done"
-    ref = f.remote(1)
-    time.sleep(0.2)
-    print("ready", flush=True)
+    def f(path):
+        open(path + "begun", "w").close()
+        while not os.path.exists(path + "go"): time.sleep(0.01)
+        return "done"
+    path = sys.argv[1]
+    ref = f.remote(path)
+    while not os.path.exists(path + "begun"): time.sleep(0.01)
     try:
+        print("ready", flush=True)
         time.sleep(1000)
     except KeyboardInterrupt:
+        open(path + "go", "w").close()
         print(ray.get(ref), flush=True)
     """
-    with Driver(code, start_new_session=True) as driver:
+    with Driver(code, f"{tmp_path}/", start_new_session=True) as driver:
         assert driver.line() == "ready"
         os.killpg(driver.pid, signal.SIGINT)
         code, out, errors = driver.end()

@@ -16,7 +16,7 @@ import pytest
 
 import ray
 from ray.exceptions import GetTimeoutError, RayTaskError, TaskCancelledError, TaskUnschedulableError
-from support import run_driver, wait_until
+from support import Driver, run_driver, wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -1293,6 +1293,31 @@ class TestOutput:
         assert sorted(lines) == sorted(f"(speak pid={pid}) {text}" for text in expected)
         assert err == f"(speak pid={pid}) trouble\n"
 
+    def test_a_line_that_is_not_ended_appears_when_its_task_has(self):
+        with Driver("""
+            ray.init(num_cpus=1)
+            @ray.remote
+            def speak(text):
+                print(text, end="")
+            @ray.remote
+            class Threads:
+                def speak(self, text):
+                    print(text, end="")
+            @ray.remote
+            class Loop:
+                async def speak(self, text):
+                    print(text, end="")
+            ray.get(speak.remote("from a task"))
+            ray.get(Threads.options(max_concurrency=2).remote().speak.remote("from a thread"))
+            ray.get(Loop.remote().speak.remote("from a loop"))
+            sys.stdin.read()
+        """) as driver:
+            lines = [driver.line() for _ in range(3)]
+            driver.close_input()
+            code, _, err = driver.end()
+        assert (code, err) == (0, "")
+        assert sorted(line.split(") ")[1] for line in lines) == ["from a loop", "from a task", "from a thread"]
+
     def test_without_log_to_driver_it_does_not(self):
         code, out, err = run_driver("""
             ray.init(num_cpus=1, log_to_driver=False)
@@ -1383,4 +1408,6 @@ class TestMain:
         """)
         refused = "ValueError TypeError ValueError ValueError ValueError RuntimeError ConnectionError".split()
         assert out.split() == [*refused, "started", "RuntimeError", "RuntimeError", "started", "False"]
-        assert (code, err) == (0, "")
+        assert code == 0
+        (line,) = err.splitlines()  # the log tells that the second one was let pass
+        assert "ray.init() again" in line

@@ -27,7 +27,16 @@ from ray.api import (
     shutdown,
     wait,
 )
-from ray.modes import LOCAL_MODE, PYTHON_MODE, SCRIPT_MODE, SHELL_MODE, SILENT_MODE, WORKER_MODE
+from ray.modes import (
+    LOCAL_MODE,
+    PYTHON_MODE,
+    RESTORE_WORKER_MODE,
+    SCRIPT_MODE,
+    SHELL_MODE,
+    SILENT_MODE,
+    SPILL_WORKER_MODE,
+    WORKER_MODE,
+)
 
 ObjectID = ObjectRef
 __version__ = "2.60.0"
@@ -35,17 +44,63 @@ __version__ = "2.60.0"
 raio_version = "0.1.0"
 __commit__ = "raio"
 
+_IDS = (
+    "ActorClassID",
+    "ActorID",
+    "ClusterID",
+    "FunctionID",
+    "JobID",
+    "NodeID",
+    "PlacementGroupID",
+    "TaskID",
+    "UniqueID",
+    "WorkerID",
+)
 _LAZY = {
     "DynamicObjectRefGenerator": "ray.generators",
+    **dict.fromkeys(_IDS, "ray.ids"),
+    "Language": "ray.language",
+    "LoggingConfig": "ray.logging_config",
     "as_completed": "ray.api",
     "available_resources": "ray.state",
     "cluster_resources": "ray.state",
-    "nodes": "ray.state",
+    "get_gpu_ids": "ray.accelerators",
     "get_runtime_context": "ray.runtime_context",
     "method": "ray.actor",
+    "nodes": "ray.state",
+    "timeline": "ray.state",
     "visualize_computation_graph": "ray.graph",
 }
-_LAZY_MODULES = {"actor", "cloudpickle", "util", "ids", "graph", "state", "runtime_context", "serialization", "signatures"}
+# Name -> module: the same, but where an old name stands for one that exists under another.
+_LAZY_MODULES = {
+    **{
+        name: f"ray.{name}"
+        for name in (
+            "actor",
+            "api",
+            "cloudpickle",
+            "context",
+            "experimental",
+            "graph",
+            "ids",
+            "internal",
+            "job_config",
+            "remote_function",
+            "runtime_context",
+            "runtime_env",
+            "serialization",
+            "signatures",
+            "state",
+            "types",
+            "util",
+            "worker",
+        )
+    },
+    "ray_constants": "ray._private.ray_constants",
+    "_private": "ray._private",
+    "_raylet": "ray._raylet",
+    "_common": "ray._common",
+}
 
 
 def __getattr__(name):
@@ -56,21 +111,40 @@ def __getattr__(name):
         globals()[name] = value
         return value
     if name in _LAZY_MODULES:
-        return importlib.import_module(f"ray.{name}")
+        module = globals()[name] = importlib.import_module(_LAZY_MODULES[name])
+        return module
     raise AttributeError(f"module 'ray' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
 
 
 __all__ = [
     "LOCAL_MODE",
     "PYTHON_MODE",
+    "RESTORE_WORKER_MODE",
     "SCRIPT_MODE",
     "SHELL_MODE",
     "SILENT_MODE",
+    "SPILL_WORKER_MODE",
     "WORKER_MODE",
+    "ActorClassID",
+    "ActorID",
+    "ClusterID",
     "DynamicObjectRefGenerator",
+    "FunctionID",
+    "JobID",
+    "Language",
+    "LoggingConfig",
+    "NodeID",
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
+    "PlacementGroupID",
+    "TaskID",
+    "UniqueID",
+    "WorkerID",
     "__version__",
     "as_completed",
     "available_resources",
@@ -80,6 +154,7 @@ __all__ = [
     "explain",
     "get",
     "get_actor",
+    "get_gpu_ids",
     "get_runtime_context",
     "init",
     "is_initialized",
@@ -90,6 +165,7 @@ __all__ = [
     "remote",
     "services",
     "shutdown",
+    "timeline",
     "visualize_computation_graph",
     "wait",
 ]

@@ -7,21 +7,52 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 from ray import actor as actor
 from ray import cloudpickle as cloudpickle
 from ray import exceptions as exceptions
+from ray import experimental as experimental
 from ray import graph as graph
 from ray import ids as ids
+from ray import internal as internal
+from ray import job_config as job_config
+from ray import remote_function as remote_function
 from ray import runtime_context as runtime_context
+from ray import runtime_env as runtime_env
 from ray import serialization as serialization
 from ray import services as services
 from ray import signatures as signatures
 from ray import state as state
+from ray import types as types
 from ray import util as util
+from ray import worker as worker
 from ray._core import ObjectRef as ObjectRef
 from ray._core import ObjectRefGenerator as ObjectRefGenerator
 from ray.actor import ActorClass, ActorHandle
 from ray.actor import method as method
 from ray.context import RayContext
 from ray.generators import DynamicObjectRefGenerator as DynamicObjectRefGenerator
-from ray.modes import LOCAL_MODE, PYTHON_MODE, SCRIPT_MODE, SHELL_MODE, SILENT_MODE, WORKER_MODE
+from ray.ids import (
+    ActorClassID,
+    ActorID,
+    ClusterID,
+    FunctionID,
+    JobID,
+    NodeID,
+    PlacementGroupID,
+    TaskID,
+    UniqueID,
+    WorkerID,
+)
+from ray.job_config import JobConfig
+from ray.language import Language
+from ray.logging_config import LoggingConfig
+from ray.modes import (
+    LOCAL_MODE,
+    PYTHON_MODE,
+    RESTORE_WORKER_MODE,
+    SCRIPT_MODE,
+    SHELL_MODE,
+    SILENT_MODE,
+    SPILL_WORKER_MODE,
+    WORKER_MODE,
+)
 from ray.remote_function import (
     RemoteFunction,
     _Decorator,
@@ -40,14 +71,28 @@ _Waitable: TypeAlias = ObjectRef[Any] | ObjectRefGenerator[Any]
 __all__ = [
     "LOCAL_MODE",
     "PYTHON_MODE",
+    "RESTORE_WORKER_MODE",
     "SCRIPT_MODE",
     "SHELL_MODE",
     "SILENT_MODE",
+    "SPILL_WORKER_MODE",
     "WORKER_MODE",
+    "ActorClassID",
+    "ActorID",
+    "ClusterID",
     "DynamicObjectRefGenerator",
+    "FunctionID",
+    "JobID",
+    "Language",
+    "LoggingConfig",
+    "NodeID",
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
+    "PlacementGroupID",
+    "TaskID",
+    "UniqueID",
+    "WorkerID",
     "__version__",
     "as_completed",
     "available_resources",
@@ -57,6 +102,7 @@ __all__ = [
     "explain",
     "get",
     "get_actor",
+    "get_gpu_ids",
     "get_runtime_context",
     "init",
     "is_initialized",
@@ -67,6 +113,7 @@ __all__ = [
     "remote",
     "services",
     "shutdown",
+    "timeline",
     "visualize_computation_graph",
     "wait",
 ]
@@ -81,22 +128,34 @@ raio_version: str
 def init(
     address: str | None = None,
     *,
-    num_cpus: int | None = None,
+    num_cpus: float | None = None,
     num_gpus: float | None = None,
     resources: dict[str, float] | None = None,
+    labels: dict[str, str] | None = None,
     object_store_memory: int | None = None,
+    local_mode: bool = False,
     ignore_reinit_error: bool = False,
-    namespace: str | None = None,
-    log_to_driver: bool = True,
     include_dashboard: bool | None = None,
-    logging_level: int | None = None,
+    dashboard_host: str = "127.0.0.1",
+    dashboard_port: int | None = None,
+    job_config: JobConfig | dict[str, Any] | None = None,
+    configure_logging: bool = True,
+    logging_level: int | str | None = None,
+    logging_format: str | None = None,
+    logging_config: LoggingConfig | None = None,
+    log_to_driver: bool | None = None,
+    namespace: str | None = None,
     runtime_env: dict[str, Any] | None = None,
+    enable_resource_isolation: bool = False,
     start_ray_local: bool | None = None,
     num_workers: int | None = None,
-    num_objstores: int = 1,
+    num_objstores: int | None = None,
+    scheduler_address: str | None = None,
+    node_ip_address: str | None = None,
+    driver_mode: int | None = None,
     **others: Any,
 ) -> RayContext: ...
-def shutdown(_exiting_interpreter: bool = False) -> None: ...
+def shutdown(*, wait_for_processes: bool = False, _exiting_interpreter: bool = False) -> None: ...
 def is_initialized() -> bool: ...
 
 # -- remote functions ------------------------------------------------------------------------------------------------------
@@ -132,7 +191,7 @@ def remote(*, num_returns: int, typed: bool = False, **options: Unpack[_Decorato
 def cancel(object_ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False, recursive: bool = True) -> None: ...
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None: ...
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle: ...
-def explain(object_ref: ObjectRef[Any]) -> str: ...
+def explain(object_ref: ObjectRef[Any] | ActorHandle) -> str: ...
 
 # -- objects ---------------------------------------------------------------------------------------------------------------
 
@@ -170,5 +229,10 @@ def as_completed(object_refs: Iterable[ObjectRef[_T]], timeout: float | None = N
 def nodes() -> list[dict[str, Any]]: ...
 def cluster_resources() -> dict[str, float]: ...
 def available_resources() -> dict[str, float]: ...
+def get_gpu_ids() -> list[int] | list[str]: ...
 def get_runtime_context() -> RuntimeContext: ...
+@overload
+def timeline(filename: None = None) -> list[dict[str, Any]]: ...
+@overload
+def timeline(filename: str | os.PathLike[str]) -> None: ...
 def visualize_computation_graph(file_path: str | os.PathLike[str] | None = None, view: bool = False) -> None: ...

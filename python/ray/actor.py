@@ -6,6 +6,7 @@ caller's process to the actor's. `ray.actor_worker` is the other end.
 
 import threading
 from functools import cached_property
+from typing import NamedTuple
 
 from ray import _core, generators, options, serialization
 from ray.remote_function import check_of, declared_results
@@ -76,9 +77,12 @@ class ActorClass:
             raise AttributeError(name) from None
         return getattr(cls, name)
 
+    def __dir__(self):
+        return sorted({*object.__dir__(self), *dir(self.__ray_actor_class__)})
+
     def __mro_entries__(self, bases):
         raise ActorClassInheritanceException(
-            f"Inheriting from the remote class {self.__ray_metadata__.class_name} is not possible. "
+            f"Inheriting from actor classes is not currently supported, and {self.__ray_metadata__.class_name} is one. "
             "Inherit from the class as it was before @ray.remote, and decorate the subclass."
         )
 
@@ -108,13 +112,14 @@ def _rebuild_class(cls, chosen, typed):
 class _Metadata:
     """What is known of a remote class."""
 
+    is_cross_language = False
+
     def __init__(self, cls, chosen, typed):
         self.modified_class = cls
         self.class_name = cls.__name__
         self.chosen = chosen
         self.typed = typed
         self._blob = None
-        self._blob_ref = None
 
     # Made when first needed: while a class that refers to itself is being unpickled, it has no methods yet.
     @cached_property
@@ -128,6 +133,10 @@ class _Metadata:
     @property
     def method_meta(self):
         return self.description
+
+    @property
+    def actor_creation_function_descriptor(self):
+        return Descriptor(self.modified_class.__module__, self.class_name, "__init__")
 
     def __getattr__(self, name):
         chosen = self.__dict__.get("chosen", {})
@@ -144,12 +153,13 @@ class _Metadata:
             self.constructor.check_arguments(args, kwargs, _declared_type)
         chosen = {**self.chosen, **changes}
         options.check_actor_combination(chosen, self.description.is_async)
-        from ray.runtime_context import current_namespace
+        from ray.runtime_context import current_namespace, default_actor_lifetime
 
         if not _core.is_connected():
             from ray.api import _auto_init
 
             _auto_init()
+        chosen.setdefault("lifetime", default_actor_lifetime())
         name, namespace = chosen.get("name") or "", chosen.get("namespace") or current_namespace()
         if name and chosen.get("get_if_exists"):
             while True:
@@ -184,9 +194,10 @@ class _Metadata:
             namespace=namespace,
             detached=chosen.get("lifetime") == "detached",
             max_restarts=chosen.get("max_restarts", 0),
+            calls_at_once=details["max_concurrency"] + sum(details["groups"].values()),
             placement=placement,
             running=running,
-            environment=options.environment_of(chosen),
+            environment=[*_core.inherited_environment(), *options.environment_of(chosen)],
             handle=details["handle"],
         )
         return ActorHandle(claim, description)
@@ -208,10 +219,7 @@ class _Metadata:
             self._blob = blob
         if len(self._blob) <= _LARGE_CLASS_BYTES:
             return self._blob
-        cluster = _core.identity()[2]
-        if self._blob_ref is None or self._blob_ref[0] != cluster:
-            self._blob_ref = (cluster, _core.put(self._blob))
-        return self._blob_ref[1]
+        return serialization.stored_once(self, self._blob)
 
 
 # Above this a class is stored once instead of travelling with each creation.
@@ -221,6 +229,14 @@ _LARGE_CLASS_BYTES = 4096
 # ---------------------------------------------------------------------------------------------------------------------
 # What a class offers
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+class Descriptor(NamedTuple):
+    """Where a method, or a constructor, is from."""
+
+    module_name: str
+    class_name: str
+    function_name: str
 
 
 class MethodDescription:
@@ -234,6 +250,13 @@ class MethodDescription:
         #: What `@ray.method` said, and what the kind of function implies.
         self.chosen = chosen
         self._natives = {}
+
+    @property
+    def returns(self):
+        """How many references a call returns when nothing else is said."""
+        chosen = self.chosen.get("num_returns")
+        chosen = self.signature.num_returns if chosen is None else chosen
+        return 1 if chosen is None else chosen
 
     def __getstate__(self):
         return self.name, self.signature, self.chosen
@@ -262,6 +285,10 @@ class Description:
         self.class_name, self.module, self.methods, self.is_async, self.chosen = state
         self._pickled = None
 
+    @property
+    def signatures(self):
+        return {name: list(method.signature.params) for name, method in self.methods.items()}
+
     def with_options(self, chosen):
         """The same for an actor with these options."""
         concerning = ("max_task_retries", "max_pending_calls", "_actor_generator_backpressure_num_objects")
@@ -289,7 +316,8 @@ class Description:
     def native(self, method, changes=None):
         """The method as the native side wants it."""
         changes = changes or {}
-        key = (*sorted((name, repr(value)) for name, value in changes.items()), *sorted(self.chosen.items()))
+        said = ((name, tuple(value) if isinstance(value, list) else value) for name, value in changes.items())
+        key = (*sorted(said, key=lambda pair: pair[0]), *sorted(self.chosen.items()))
         native = method._natives.get(key)
         if native is None:
             chosen = {**method.chosen, **changes}
@@ -314,7 +342,7 @@ class Description:
             max_retries=chosen.get("max_task_retries", self.chosen.get("max_task_retries", 0)),
             unordered=self.chosen.get("unordered", False),
             max_pending=self.chosen.get("max_pending_calls", -1),
-            group=changes.get("concurrency_group"),
+            call_options=options.method_call_options(chosen, changes.get("concurrency_group")),
         )
 
 
@@ -397,8 +425,10 @@ class ActorHandle:
         description = self.__dict__.get("_description")
         method = None if description is None else description.methods.get(name)
         if method is None:
-            kind = "actor" if description is None else description.class_name
-            raise AttributeError(f"'{kind}' object has no attribute '{name}': an actor's handle offers its class's methods.")
+            kind = "its class" if description is None else description.class_name
+            raise AttributeError(
+                f"'ActorHandle' object has no attribute '{name}': {kind} has no such method, and a handle offers nothing else."
+            )
         # Found without coming here next time. It holds the actor, not the handle, so that no cycle keeps the handle.
         method = self.__dict__[name] = ActorMethod(self._claim, description, method)
         return method
@@ -410,6 +440,27 @@ class ActorHandle:
         return ActorID(self._claim.id)
 
     _ray_actor_id = _actor_id
+    _ray_is_cross_language = False
+
+    @property
+    def _ray_weak_ref(self):
+        return self._claim.weak
+
+    @property
+    def _ray_actor_creation_function_descriptor(self):
+        return Descriptor(self._description.module, self._description.class_name, "__init__")
+
+    @property
+    def _ray_method_signatures(self):
+        return self._description.signatures
+
+    @property
+    def _ray_method_num_returns(self):
+        return {name: method.returns for name, method in self._description.methods.items()}
+
+    @property
+    def _ray_max_task_retries(self):
+        return self._description.chosen.get("max_task_retries", 0)
 
     def __hash__(self):
         return hash(self._claim.id)
@@ -421,7 +472,7 @@ class ActorHandle:
         return f"Actor({self._description.class_name}, {self._claim.id.hex()})"
 
     def __dir__(self):
-        return sorted({*object.__dir__(self), *self._description.methods})
+        return sorted({"__init__", *self._description.methods})
 
     def __reduce__(self):
         serialization.note_reference(self._claim)
@@ -467,6 +518,9 @@ class ActorMethod:
     def _remote(self, args=(), kwargs=None, **changes):
         return self.options(**changes).remote(*args, **(kwargs or {}))
 
+    def __dir__(self):
+        return sorted({"remote", "options", *object.__dir__(self)})
+
     def __repr__(self):
         return f"<method {self._method.name} of actor {self._description.class_name}>"
 
@@ -479,6 +533,8 @@ def method(*args, **chosen):
             `ObjectRefGenerator` of them.
         concurrency_group (str): the group of threads, or the share of the event loop, that runs it.
         max_task_retries (int): how often a call is tried again when the actor's process ends and the actor comes back.
+        retry_exceptions (bool | list[type]): try again after these exceptions too, True: after any.
+        timeout (float): seconds a call may run.
 
     >>> @ray.remote
     ... class Pair:

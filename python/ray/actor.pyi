@@ -39,8 +39,9 @@ class ActorMethod:
         max_task_retries: int = ...,
         name: str = ...,
         num_returns: int | Literal["streaming", "dynamic"] = ...,
-        retry_exceptions: bool | list[type[BaseException]] = ...,
+        retry_exceptions: bool | list[type[BaseException]] | tuple[type[BaseException], ...] = ...,
         tensor_transport: str = ...,
+        timeout: float = ...,
         _generator_backpressure_num_objects: int = ...,
     ) -> ActorMethod: ...
     def _remote(self, args: tuple[Any, ...] | list[Any] = (), kwargs: dict[str, Any] | None = None, **changes: Any) -> Any: ...
@@ -54,8 +55,9 @@ def method(
     enable_task_events: bool = ...,
     max_task_retries: int = ...,
     num_returns: int | Literal["streaming", "dynamic"] = ...,
-    retry_exceptions: bool | list[type[BaseException]] = ...,
+    retry_exceptions: bool | list[type[BaseException]] | tuple[type[BaseException], ...] = ...,
     tensor_transport: str = ...,
+    timeout: float = ...,
     _generator_backpressure_num_objects: int = ...,
 ) -> Callable[[_F], _F]: ...
 def exit_actor() -> NoReturn: ...

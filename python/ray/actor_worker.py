@@ -7,6 +7,7 @@ event loop: `run_loop`.
 """
 
 import contextvars
+import os
 
 from ray import _core, serialization
 
@@ -37,9 +38,23 @@ def is_actor():
 
 def exit_actor():
     """See `ray.actor.exit_actor`."""
-    if not is_actor():
+    from ray.runtime_context import _actor
+
+    if _actor() is None:
         raise TypeError("exit_actor() can only be called in an actor: this process is none.")
     raise ActorExit(0)
+
+
+def say_goodbye():
+    """Calls the instance's `__ray_shutdown__`, if it has one: the process ends, and not because it was killed."""
+    goodbye = getattr(type(_instance), "__ray_shutdown__", None)
+    if goodbye is not None:
+        try:
+            goodbye(_instance)
+        except Exception:  # noqa: BLE001 - it ends all the same
+            import traceback
+
+            traceback.print_exc()
 
 
 def construct(actor_id, key, restarts, args, kwargs):
@@ -56,13 +71,18 @@ def construct(actor_id, key, restarts, args, kwargs):
     _details = serialization.loads(details)
     description = handle().__dict__["_description"]
     _class_name = description.class_name
-    from ray import worker_main
+    from ray import process_title, task_setting, worker_main
+
+    task_setting.settle_threads(_details["resources"].get("CPU", 0))
 
     worker_main.output_name = _class_name
+    process_title.set_title(f"ray::{_class_name}.__init__")
     cls = pickle.loads(blob)
     _instance = cls.__new__(cls, *args, **kwargs) if cls.__new__ is not object.__new__ else object.__new__(cls)
     if isinstance(_instance, cls):
         _instance.__init__(*args, **kwargs)
+    process_title.set_title(f"ray::{_class_name}")
+    worker_main.output_name = _output_name(_instance) or _class_name
     from ray.actor import method_id
 
     methods = []
@@ -76,6 +96,20 @@ def construct(actor_id, key, restarts, args, kwargs):
     if _details["max_concurrency"] > 1 or _details["groups"]:
         return "threads", methods
     return "calls", methods
+
+
+def _output_name(instance):
+    """What the actor's class says that it is called, in one line; None when it says nothing."""
+    if type(instance).__repr__ is object.__repr__:
+        return None
+    try:
+        return repr(instance).replace("\n", " ")[:_LONGEST_NAME]
+    except Exception:  # noqa: BLE001 - user code; a name is not worth an actor
+        return None
+
+
+# A dataclass may hold, and show, anything.
+_LONGEST_NAME = 200
 
 
 def _special(name):
@@ -130,11 +164,15 @@ def dispatch(call):
 
 
 def _run_on_thread(call):
+    if call.cancelled:
+        call.fail(_cancelled_error(), True)
+        return
     token = current_call.set(call)
     try:
         exit_wanted = call.run()
     finally:
         current_call.reset(token)
+        _core.finish_output()
     if exit_wanted is not None:
         _core.leave_actor(_key, exit_wanted.code in (None, 0))
 
@@ -167,17 +205,35 @@ def run_loop(mailbox):
     """Runs the calls of an actor with coroutines on an event loop in the main thread, until it ends."""
     import asyncio
 
-    from ray import notices
+    from ray import api, notices
 
     loop = asyncio.SelectorEventLoop(_make_selector(mailbox))
     _Server.current = server = _Server(mailbox, loop)
     loop._selector.server = server
     asyncio.set_event_loop(loop)
     notices.handled_by_loop()
+    if os.environ.get("RAY_WARN_BLOCKING_GET_INSIDE_ASYNC", "1") != "0":
+        api._before_blocking = _warn_of_blocking
     try:
         loop.run_forever()
     finally:
         asyncio.set_event_loop(None)
+
+
+def _warn_of_blocking(function):
+    """Says once that an async method waits in a way that stops all the others."""
+    import asyncio
+    import logging
+
+    from ray import api
+
+    if asyncio._get_running_loop() is None:
+        return  # a thread of its own may wait as it likes
+    api._before_blocking = None
+    logging.getLogger("ray").warning(
+        f"Using blocking ray.{function} inside async actor. This blocks the event loop: no other call of the actor goes on "
+        "meanwhile. Use `await` on the reference, or asyncio.gather on several."
+    )
 
 
 class _Server:
@@ -295,7 +351,7 @@ class _Server:
         except BaseException as error:  # noqa: BLE001 - whatever the method raised is the outcome
             from asyncio import CancelledError
 
-            call.fail(error, isinstance(error, CancelledError) and call.cancelled)
+            call.fail(error, isinstance(error, CancelledError))
         else:
             if call.is_stream:
                 call.end_stream()
@@ -307,8 +363,10 @@ class _Server:
             share.active -= 1
             if share.waiting and share.active < share.limit:
                 self.begin(share.waiting.popleft(), share)
-            if self.finishing and not self.tasks:
-                self.loop.stop()
+            if not self.tasks:
+                _core.finish_output()
+                if self.finishing:
+                    self.loop.stop()
 
 
 def _each(items):

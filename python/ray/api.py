@@ -2,6 +2,9 @@
 
 from ray import _core, cluster
 
+#: Called with the name of the function before one that blocks; set in actors with an event loop, which it would block.
+_before_blocking = None
+
 
 def init(
     address=None,
@@ -9,73 +12,72 @@ def init(
     num_cpus=None,
     num_gpus=None,
     resources=None,
+    labels=None,
     object_store_memory=None,
+    local_mode=False,
     ignore_reinit_error=False,
-    namespace=None,
-    log_to_driver=True,
     include_dashboard=None,
+    dashboard_host="127.0.0.1",
+    dashboard_port=None,
+    job_config=None,
+    configure_logging=True,
     logging_level=None,
+    logging_format=None,
+    logging_config=None,
+    log_to_driver=None,
+    namespace=None,
     runtime_env=None,
+    enable_resource_isolation=False,
     start_ray_local=None,
     num_workers=None,
-    num_objstores=1,
+    num_objstores=None,
+    scheduler_address=None,
+    node_ip_address=None,
+    driver_mode=None,
     **others,
 ):
-    """Starts a cluster on this machine.
+    """Starts a cluster on this machine, or joins one that runs here.
 
     Args:
+        address (str | None): "local" to start one; "auto" to join the youngest; or the address of one to join, as its context
+            tells it. None: as the environment variable RAY_ADDRESS says, else one is started.
         num_cpus (int | None): tasks that run at once, when each takes one CPU; the number of CPUs this process may use by default.
         num_gpus (int | None): GPUs to hand out.
         resources (dict[str, float] | None): further resources by name.
+        labels (dict[str, str] | None): labels of the node.
         object_store_memory (int | None): bytes objects may take; 30 % of the machine's memory by default.
-        ignore_reinit_error (bool): a second call returns quietly.
+        local_mode (bool): no processes are started: every task runs in this process, as soon as it is called. For debugging.
+        ignore_reinit_error (bool): a second call changes nothing, and returns.
+        job_config (ray.job_config.JobConfig | dict | None): what holds for all this program does.
+        configure_logging (bool), logging_level (int | str | None), logging_format (str | None): the logger "ray"; False takes its
+            handlers away.
+        logging_config (ray.LoggingConfig | None): how the root logger writes, here and in workers.
+        log_to_driver (bool | None): whether output of workers appears here; None: as RAY_LOG_TO_DRIVER says, else it does.
         namespace (str | None): where names of actors are unique; one of its own by default.
-        num_workers (int | None): as `num_cpus`, in the words of 2016.
-        num_objstores (int): object stores; workers are divided among them.
+        runtime_env (dict | ray.runtime_env.RuntimeEnv | None): what the workers have: environment variables, a working directory,
+            modules.
+        include_dashboard, dashboard_host, dashboard_port, enable_resource_isolation: accepted; there is no dashboard.
+        start_ray_local, num_workers, num_objstores, scheduler_address, node_ip_address, driver_mode: the words of 2016.
+            `num_workers` is `num_cpus`, `scheduler_address` is `address`, `num_objstores` divides the workers among so many stores,
+            and `driver_mode=ray.PYTHON_MODE` calls functions directly.
+        others: `_temp_dir`, where the session directory goes; `_memory`, bytes of the resource "memory"; `_system_config` and
+            others that programs pass are accepted.
 
     Returns:
         ray.context.RayContext: usable in `with`, which ends the cluster.
 
     Raises:
         RuntimeError: a cluster was started already, or a keyword is unknown.
-        ValueError: a number is out of range.
+        ConnectionError: there is no cluster at `address`.
+        ValueError, TypeError: a value is out of range or of the wrong type.
 
     >>> with ray.init(num_cpus=2):
     ...     ray.get(ray.put(1))
     1
     """
-    from ray.context import RayContext, check_unknown
+    from ray.starting import start
 
-    check_unknown(others)
-    if namespace is not None and not isinstance(namespace, str):
-        raise TypeError(f"namespace must be None or a string, got {type(namespace)}.")
-    if namespace == "":
-        raise ValueError('"" is not a valid namespace. Pass None to not specify a namespace.')
-    if _core.is_connected():
-        if ignore_reinit_error:
-            return RayContext()
-        raise RuntimeError(
-            "Maybe you called ray.init twice by accident? This process is in a cluster already. "
-            "Call ray.shutdown() first, or pass ignore_reinit_error=True to keep the cluster there is."
-        )
-    if address not in (None, "local"):
-        raise ConnectionError(
-            f"Could not find a cluster at {address!r}: joining a running cluster is not possible yet. "
-            "Leave address out to start one on this machine."
-        )
-    cluster.start(
-        num_workers=num_workers if num_cpus is None else num_cpus,
-        num_objstores=num_objstores,
-        num_gpus=num_gpus,
-        resources=resources,
-        store_bytes=object_store_memory,
-        log_to_driver=log_to_driver,
-    )
-    if namespace is not None:
-        from ray.runtime_context import set_namespace
-
-        set_namespace(namespace)
-    return RayContext()
+    return start(dict(locals()))
 
 
 def _auto_init():
@@ -87,8 +89,11 @@ def _auto_init():
     init()
 
 
-def shutdown(_exiting_interpreter=False):
-    """Ends the cluster this process started. May be called at any time. References and handles made before are of no more use."""
+def shutdown(*, wait_for_processes=False, _exiting_interpreter=False):
+    """Ends the cluster this process started, or leaves the one it has joined. May be called at any time.
+
+    Returns when everything is down. References and handles made before are of no more use; remote functions and classes are.
+    """
     cluster.stop()
 
 
@@ -157,6 +162,8 @@ def get(object_refs, worker=None, *, timeout=None, _use_object_store=False):
     >>> ray.get([ray.put(1), ray.put(2)])
     [1, 2]
     """
+    if _before_blocking is not None:
+        _before_blocking("get")
     return _core.get(object_refs, timeout)
 
 
@@ -189,6 +196,8 @@ def wait(object_refs, num_returns=1, timeout=None, fetch_local=True):
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(object_refs):
         raise ValueError(f"num_returns cannot be greater than the number of ray_waitables provided ({len(object_refs)}).")
+    if _before_blocking is not None:
+        _before_blocking("wait")
     return _core.wait(object_refs, num_returns, timeout)
 
 
@@ -244,14 +253,27 @@ def cancel(object_ref, *, force=False, recursive=True):
 
 
 def explain(object_ref):
-    """Says in words why an object does not exist yet: which input is missing, who holds the workers.
+    """Says in words why an object does not exist yet, or what an actor does: which input is missing, who holds the workers,
+    what runs and for how long, which calls come before.
+
+    Args:
+        object_ref (ray.ObjectRef | ray.actor.ActorHandle): what is waited for.
 
     Returns:
         str
 
+    Raises:
+        TypeError: neither a reference nor a handle.
+
     >>> "value" in ray.explain(ray.put([1]))
     True
     """
+    if not isinstance(object_ref, _core.ObjectRef):
+        from ray.actor import ActorHandle
+
+        if isinstance(object_ref, ActorHandle):
+            return object_ref._claim.explain()
+        raise TypeError(f"ray.explain() expected a ray.ObjectRef or the handle of an actor, got {type(object_ref)}.")
     if _core.is_ready(object_ref):
         return "The object exists: ray.get returns its value at once."
     return _core.explain(object_ref)

@@ -137,8 +137,8 @@ class RayTaskError(RayError):
 
         Returns:
             RayTaskError: an instance of a class named ``RayTaskError(UserClass)``; or this error itself where there is
-            nothing to combine: the cause is an error of the engine, is no `Exception` (`KeyboardInterrupt`,
-            `SystemExit`), or its class cannot be subclassed.
+            nothing to combine: the cause is no `Exception` (`KeyboardInterrupt`, `SystemExit`), could not travel, or its
+            class cannot be subclassed.
         """
         fields = {name: self.__dict__.get(name) for name in _TASK_ERROR_FIELDS}
         cause = fields["cause"]
@@ -146,9 +146,8 @@ class RayTaskError(RayError):
             return self
         while isinstance(cause, RayTaskError):  # f called g, and g failed: the user's class is g's
             cause = cause.cause
-        # Errors of the engine say nothing about *this* task, but for a wait of its own that could never end: that one is its doing.
-        of_engine = isinstance(cause, RayError) and not isinstance(cause, DeadlockError)
-        if of_engine or not isinstance(cause, Exception):
+        # The words of an exception that could not travel are none of the user's classes.
+        if not isinstance(cause, Exception) or isinstance(cause, UnserializableException):
             return self
         fields["cause"] = cause
         try:
@@ -392,11 +391,11 @@ class ActorDiedError(RayActorError):
         if actor_id is None and failure is not None:
             actor_id = getattr(failure, "actor_id", None)
         if error_msg is None:
-            who = class_name or "The actor"
+            who = class_name or "its class"
             if failure is not None:
                 error_msg = (
-                    f"{who} died because its creation task failed: __init__ raised an exception, so no method of it "
-                    f"can run. Fix the error below and create the actor again.\n{failure}"
+                    f"The actor died because of an error raised in its creation task: __init__ of {who} raised an exception, "
+                    f"so no method of it can run. Fix the error below and create the actor again.\n{failure}"
                 )
             elif cause:
                 error_msg = str(cause)
@@ -1184,8 +1183,10 @@ def _new_dual(cls, cause, fields, attributes):
     # Instance attributes of the cause would otherwise be hidden by defaults of the same name on its class.
     error.__dict__.update(getattr(cause, "__dict__", None) or {})
     error.__dict__.pop("__notes__", None)  # they are part of the remote traceback already
-    error.__dict__.update(attributes)
-    error.__dict__.update(fields)
+    ours = {**attributes, **fields}
+    if isinstance(cause, RayError):  # the actor it is about, say, where the task itself ran in none
+        ours = {name: value for name, value in ours.items() if value is not None or name not in cause.__dict__}
+    error.__dict__.update(ours)
     error.args = (cause,)
     return error
 

@@ -5,7 +5,7 @@ class BaseID:
     """An id: bytes of a fixed length, comparable and hashable."""
 
     SIZE = 28
-    __slots__ = ("_bytes",)
+    __slots__ = ("__weakref__", "_bytes")
 
     def __init__(self, id_bytes):
         if not isinstance(id_bytes, bytes):
@@ -20,7 +20,20 @@ class BaseID:
 
     @classmethod
     def from_hex(cls, text):
-        return cls(bytes.fromhex(text))
+        """The id of these hexadecimal digits; the nil id, with an error in the log, when they are none."""
+        try:
+            return cls(bytes.fromhex(text))
+        except (TypeError, ValueError) as error:
+            import logging
+
+            logging.getLogger("ray").error("%s.from_hex(%r): %s. The nil id takes its place.", cls.__name__, text, error)
+            return cls.nil()
+
+    @classmethod
+    def from_random(cls):
+        import os
+
+        return cls(os.urandom(cls.SIZE))
 
     @classmethod
     def nil(cls):
@@ -53,15 +66,34 @@ class BaseID:
 
 
 class TaskID(BaseID):
+    """A task: 8 bytes of its own, then those of its actor, of which the last four are its job."""
+
     SIZE = 24
+    __slots__ = ()
+
+    def actor_id(self):
+        return ActorID(self._bytes[8:])
+
+    def job_id(self):
+        return JobID(self._bytes[20:])
 
 
 class ActorID(BaseID):
+    """An actor; the last four bytes are its job."""
+
     SIZE = 16
+    __slots__ = ()
+
+    @property
+    def job_id(self):
+        return JobID(self._bytes[12:])
 
 
 class JobID(BaseID):
+    """A job: a driver's membership of a cluster."""
+
     SIZE = 4
+    __slots__ = ()
 
     @classmethod
     def from_int(cls, number):
@@ -71,9 +103,32 @@ class JobID(BaseID):
         return int.from_bytes(self._bytes, "little")
 
 
-class NodeID(BaseID):
-    pass
+class UniqueID(BaseID):
+    """An id with nothing inside."""
+
+    __slots__ = ()
 
 
-class WorkerID(BaseID):
-    pass
+class NodeID(UniqueID):
+    __slots__ = ()
+
+
+class WorkerID(UniqueID):
+    __slots__ = ()
+
+
+class FunctionID(UniqueID):
+    __slots__ = ()
+
+
+class ActorClassID(UniqueID):
+    __slots__ = ()
+
+
+class ClusterID(UniqueID):
+    __slots__ = ()
+
+
+class PlacementGroupID(BaseID):
+    SIZE = 18
+    __slots__ = ()

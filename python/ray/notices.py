@@ -8,7 +8,8 @@ from ray import _core
 _thread = None
 _by_loop = False
 _lock = threading.Lock()
-_names: dict[tuple[int, bool], str] = {}
+_output = None  # an `Output`, once a worker has written something
+_is_output_shown = True
 _callbacks: dict[tuple[int, int, int], list] = {}
 # Seconds between two looks at whether the cluster is still there.
 _PATIENCE_S = 1.0
@@ -37,17 +38,26 @@ def start():
             _thread.start()
 
 
+def show_output(shown):
+    """Whether what workers write is printed here."""
+    global _is_output_shown
+    _is_output_shown = shown
+
+
 def stop():
     """Waits until what had arrived when the cluster ended has been handled."""
+    global _output
     if _thread is not None and _thread is not threading.current_thread():
         _thread.join(timeout=2.0)
-    _names.clear()
+    if _output is not None:
+        _output.flush()
+        _output = None
 
 
 def forget():
     """In the child of a fork: the thread is the parent's."""
-    global _thread
-    _thread = None
+    global _thread, _output
+    _thread = _output = None
     _callbacks.clear()
 
 
@@ -64,6 +74,8 @@ def _run():
     while (notices := _core.next_notices(_PATIENCE_S)) is not None:
         for notice in notices:
             _handle_safely(notice)
+        if _output is not None:
+            _output.tick()
 
 
 def _handle_safely(notice):
@@ -90,16 +102,13 @@ def _ready(key):
 
 
 def _print(notice):
-    stream = sys.stderr if notice.stderr else sys.stdout
+    global _output
+    if not _is_output_shown:
+        return
     if notice.dropped_bytes:
         print(f"raio: {notice.dropped_bytes} bytes of output were dropped: this process did not keep up.", file=sys.stderr)
-    source = (notice.pid, notice.stderr)
-    lines = []
-    for line in notice.text.removesuffix("\n").split("\n"):
-        while line.startswith("\x02") and "\x03" in line:
-            name, line = line[1:].split("\x03", 1)
-            _names[source] = name
-        name = _names.get(source) or "worker"
-        lines.append(f"({name} pid={notice.pid}) {line}\n")
-    stream.write("".join(lines))
-    stream.flush()
+    if _output is None:
+        from ray.output import Output
+
+        _output = Output()
+    _output.show(notice.pid, notice.stderr, notice.text)

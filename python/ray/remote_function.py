@@ -107,6 +107,7 @@ class RemoteFunction:
             resources=options.resources_of(chosen),
             max_retries=options.max_retries_of(chosen),
             export=self._export,
+            call_options=options.call_options_of(chosen),
         )
 
     def _export(self):

@@ -46,6 +46,7 @@ class _CommonOptions(TypedDict, total=False):
 class _OnlyTasks(TypedDict, total=False):
     max_retries: int | None
     retry_exceptions: bool | list[type[BaseException]] | tuple[type[BaseException], ...] | None
+    timeout: float | None
     _generator_backpressure_num_objects: int | None
 
 class _OnlyActors(TypedDict, total=False):

@@ -324,6 +324,7 @@ class _Collections(_local):
 _collections = _Collections()
 _out_of_band_hook = None
 _pinned: dict = {}
+_stored: dict = {}
 
 
 class collecting:
@@ -379,9 +380,19 @@ def note_out_of_band(reference):
     _pinned.setdefault(reference, reference)
 
 
+def stored_once(owner, blob):
+    """A reference to bytes stored once per cluster; `owner` is what they belong to."""
+    if owner not in _stored:
+        from ray import _core
+
+        _stored[owner] = _core.put(blob)
+    return _stored[owner]
+
+
 def unpin():
-    """Let go of all references that were pickled out of band: their cluster has been stopped."""
+    """Let go of all references that were pickled out of band or stored for good: their cluster has been stopped."""
     _pinned.clear()
+    _stored.clear()
 
 
 def set_out_of_band_hook(hook):

@@ -5,26 +5,32 @@ import os
 import signal
 import sys
 
-from ray import _core, cluster, exceptions
+from ray import _core, cluster, exceptions, task_setting
 
 #: Stands before output of another function than the output before it; the driver reads it and prints the function's name.
 NAME_MARK = "\x02{}\x03"
 #: What stands before the output of an actor, whichever of its methods writes.
 output_name = None
+#: Whether this process is a worker.
+is_worker = False
 
 
 def main(session, spawn, environment):
     """Runs tasks until the cluster ends; never returns."""
-    code = 0
+    global is_worker
+    code, is_worker = 0, True
     try:
-        os.environ.update(environment)
+        task_setting.settle_worker(environment.items())
         sys.stdin = open(os.devnull)  # for the life of the process
         sys.stdout = _Output(1)
         sys.stderr = _Output(2)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the zygote's handler is not ours
         signal.signal(signal.SIGINT, _interrupted)
         cluster._join(session, "worker", spawn)
+        cluster._session_of_worker = session
         os.register_at_fork(after_in_child=cluster._forget_in_child)
+        _core.inherit_environment(list(environment.items()))
+        _prepare()
         _core.run_worker()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -37,6 +43,9 @@ def main(session, spawn, environment):
         try:
             import atexit
 
+            from ray import actor_worker
+
+            actor_worker.say_goodbye()
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
@@ -44,9 +53,20 @@ def main(session, spawn, environment):
             os._exit(code)
 
 
+def _prepare():
+    """Does what the job asks of every worker, before its first task."""
+    from ray import logging_config, process_title, runtime_env
+
+    process_title.set_title("ray::IDLE")
+    if logging_config.VARIABLE in os.environ:
+        logging_config.apply_from_environment()
+    if runtime_env.HOOK_VARIABLE in os.environ:
+        runtime_env.run_hook()
+
+
 def _interrupted(number, frame):
-    """SIGINT comes when the running task was cancelled; one that comes late concerns nobody."""
-    if _core.is_cancelled():
+    """SIGINT comes when the running task was cancelled or its time is over; one that comes late concerns nobody."""
+    if _core.is_interrupted():
         raise KeyboardInterrupt
 
 
@@ -67,7 +87,22 @@ class _Output(io.TextIOWrapper):
                 super().write(NAME_MARK.format(name or ""))
                 self._marked = name
             self._at_line_start = text.endswith("\n")
+            if not self._at_line_start:
+                _core.note_unfinished_output()
         return super().write(text)
+
+    def finish_line(self):
+        """Ends a line that was begun, and sends it: nothing runs here that would go on with it. Drivers are shown whole lines."""
+        if not self._at_line_start:
+            self.write("\n")
+        self.flush()
+
+
+def finish_output():
+    """Sends what tasks wrote and did not end with a line. Called when this process has nothing to do."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Output):
+            stream.finish_line()
 
 
 def load_function(blob):

@@ -18,7 +18,7 @@ def main():
 
     import cloudpickle  # noqa: F401
 
-    from ray import _core, actor, actor_worker, signatures, worker_main  # noqa: F401
+    from ray import _core, actor, actor_worker, logging_config, process_title, runtime_env, signatures, worker_main  # noqa: F401
 
     # The kernel sends it when the scheduler dies, however it dies: what the workers started must go too, so we do not just end.
     signal.signal(signal.SIGTERM, _terminated)
@@ -29,7 +29,11 @@ def main():
         spawn, environment = request
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, or no memory: this one cannot be had, the others live
+            os.write(err_write, f"a worker could not be forked: {error}\n".encode())
+            pid = None
         if pid == 0:
             os.dup2(out_write, 1)
             os.dup2(err_write, 2)
@@ -39,7 +43,10 @@ def main():
             worker_main.main(session, spawn, dict(environment))
         os.close(out_write)
         os.close(err_write)
-        link.spawned(spawn, pid, out_read, err_read)
+        if pid is None:
+            link.not_spawned(spawn, out_read, err_read)
+        else:
+            link.spawned(spawn, pid, out_read, err_read)
 
 
 class _Terminated(BaseException):

@@ -20,6 +20,11 @@ def shout(text: str, *, times: int = 1) -> str:
     return text.upper() * times
 
 
+@ray.remote(timeout=1.5, retry_exceptions=[ValueError, OSError], max_calls=3, num_gpus=0.5)
+def careful(n: int) -> int:
+    return n + len(ray.get_gpu_ids())
+
+
 @ray.remote(num_returns=2)
 def divide(a: int, b: int) -> tuple[int, int]:
     return divmod(a, b)

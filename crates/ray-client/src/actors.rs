@@ -84,6 +84,9 @@ impl Client {
 
     /// One handle less.
     pub fn release_actor(&self, actor: TaskId, weak: bool) {
+        if self.is_of_parent() {
+            return;
+        }
         self.with_process(|process| process.release_actor(actor, weak));
     }
 

@@ -73,7 +73,7 @@ impl Collector {
             }
             !found.is_empty()
         };
-        match self.client.shared.wait(deadline, true, Some(&self.objects), interrupt, &mut take) {
+        match self.client.shared.wait(deadline, true, Some((&self.objects, 1)), interrupt, &mut take) {
             WaitEnd::Ready => Ok(found),
             other if found.is_empty() => Err(other),
             _ => Ok(found),

@@ -86,6 +86,7 @@ fn run(weak: &Weak<Shared>, poller: &Poller) {
             }
         }
         news |= shared.serve_signals(&mut state);
+        shared.look_after_limits(&mut state);
         streaming = shared.pump(&mut state);
         news |= streaming;
         state.process.tick(shared.now());
@@ -119,7 +120,8 @@ fn patience(shared: &Shared, state: &mut State) -> Duration {
     let backlogged = state.submit.values().any(Channel::has_backlog) || state.serving.has_backlog();
     state.io_retries = backlogged;
     let backlog = backlogged.then_some(BACKLOG_RETRY);
-    due.into_iter().chain(lazy).chain(backlog).min().unwrap_or(LONGEST_SLEEP)
+    let limit = state.serving.limits.due().map(|due| due.saturating_duration_since(Instant::now()));
+    due.into_iter().chain(limit).chain(lazy).chain(backlog).min().unwrap_or(LONGEST_SLEEP)
 }
 
 /// Sends what had time to gather.

@@ -7,12 +7,14 @@
 //! while calling into Python.
 //!
 //! Read [`state`] first (what is behind the lock), then [`wait`] (how a thread waits), [`io`] (the I/O thread), [`store`] (objects in shared
-//! memory), [`serve`] (what a worker does in addition), [`actors`] (what both do about actors) and [`streams`] (results that come one by one).
+//! memory), [`serve`] (what a worker does in addition), [`limits`] (how it ends what takes too long), [`streams`] (results that come one
+//! by one) and [`actors`] (what both do about actors).
 
 mod actors;
 mod channel;
 mod collect;
 mod io;
+mod limits;
 mod serve;
 mod state;
 mod store;
@@ -179,7 +181,7 @@ impl Client {
     #[inline]
     pub fn submit(&self, mut spec: TaskSpec) -> TaskId {
         let mut state = self.shared.lock();
-        spec.parent = state.running_task();
+        spec.parent = spec.parent.or_else(|| state.running_task());
         state.process.set_time(self.shared.now());
         let task = state.process.submit(spec);
         self.shared.act(&mut state);
@@ -189,7 +191,7 @@ impl Client {
     /// Submits a method call.
     pub fn call(&self, mut call: ActorCall) -> TaskId {
         let mut state = self.shared.lock();
-        call.task.parent = state.running_task();
+        call.task.parent = call.task.parent.or_else(|| state.running_task());
         state.process.set_time(self.shared.now());
         let task = state.process.call(call);
         self.shared.act(&mut state);
@@ -204,11 +206,18 @@ impl Client {
         self.shared.act(&mut state);
     }
 
+    /// Whether this is a copy that a fork made of the parent's membership. What it stands for is the parent's to give up, and its lock may
+    /// have been held by a thread that the fork did not copy.
+    #[inline]
+    fn is_of_parent(&self) -> bool {
+        self.shared.forks != FORKS.load(Ordering::Relaxed)
+    }
+
     /// One claim less.
     #[inline]
     pub fn release(&self, object: ObjectId) {
-        if self.shared.forks != FORKS.load(Ordering::Relaxed) {
-            return; // the parent's claim; and the lock may have been held by a thread that the fork did not copy
+        if self.is_of_parent() {
+            return;
         }
         let mut state = self.shared.lock();
         state.process.release(object);

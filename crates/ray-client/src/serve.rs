@@ -4,15 +4,18 @@
 //! cancel) does the I/O thread move them to the inbox; and only when the worker cannot run them soon are they given back.
 
 use crate::channel::Channel;
+use crate::limits::Limits;
 use crate::state::State;
 use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
-use ray_protocol::control::ActorNotice;
-use ray_protocol::record::{self, BodyReader, NOBODY_WANTS_MORE, Record, TaskHeader, flag};
-use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId, Value};
+use ray_protocol::control::{ActorNotice, RunningTask};
+use ray_protocol::record::{self, Argument, BodyReader, NOBODY_WANTS_MORE, Record, TaskHeader, flag};
+use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId, Value};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 /// A task to run.
 #[derive(Debug)]
@@ -25,12 +28,26 @@ pub struct Incoming {
     pub body: Vec<u8>,
     /// Objects that travelled with it: claimed until it ends.
     pub claims: Vec<ObjectId>,
+    /// When it was taken.
+    pub began: Instant,
 }
 
 impl Incoming {
     /// Its id.
     pub fn task(&self) -> TaskId {
         TaskId { client: self.from, seq: self.header.seq }
+    }
+
+    /// What the call asks of its worker, if it asks for anything.
+    #[inline]
+    pub fn options(&self) -> Option<CallOptions> {
+        if self.header.flags & flag::OPTIONS == 0 {
+            return None;
+        }
+        match BodyReader::new(&self.body, self.header.arguments).next_argument() {
+            Some(Ok(Argument::Inline(bytes))) => Some(CallOptions::decode(bytes)),
+            _ => None,
+        }
     }
 }
 
@@ -44,18 +61,48 @@ pub(crate) struct Serving {
     /// Functions that arrived and were not loaded yet.
     functions: HashMap<FunctionId, Vec<u8>>,
     pub(crate) running: Option<TaskId>,
+    running_since: Option<Instant>,
     /// The running task waits: whatever arrives goes back.
     pub(crate) blocked: bool,
     cancelled: Option<TaskId>,
     pub(crate) actor_notices: VecDeque<ActorNotice>,
-    manner: Manner,
-    /// Where many run at once: those that do, and whether each was cancelled.
-    under_way: HashMap<TaskId, bool>,
+    pub(crate) manner: Manner,
+    /// Where many run at once: those that were taken.
+    under_way: HashMap<TaskId, UnderWay>,
+    /// Results that were written and not sent, with the references inside them.
+    contained: Vec<(ObjectId, Box<[ObjectId]>)>,
+    /// Time limits of what runs.
+    pub(crate) limits: Limits,
+    /// Of many calls under way, those whose time is over and that were not told yet.
+    pub(crate) overdue: VecDeque<TaskId>,
+    /// The task that was answered in its place because it would not end; its own answer counts for nothing.
+    answered: Option<TaskId>,
+    /// The GPUs each submitter's tasks may use, of those that hold some.
+    devices: HashMap<ClientId, Vec<u32>>,
     /// Streams that run here: how many of their items were taken.
     consumed: HashMap<TaskId, u64>,
     /// The main thread is to leave its loop.
     exit_asked: bool,
     record: Vec<u8>,
+}
+
+/// A call taken by an actor that runs many.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// Its caller does not want it any more.
+    cancelled: bool,
+    /// None while it waits for a thread, or for its turn on the event loop.
+    since: Option<Instant>,
+}
+
+thread_local! {
+    /// The call that runs on this thread, in an actor that runs calls on threads.
+    static CALL: Cell<Option<TaskId>> = const { Cell::new(None) };
+}
+
+/// The call that runs on this thread, in an actor that runs calls on threads.
+pub(crate) fn call_of_this_thread() -> Option<TaskId> {
+    CALL.get()
 }
 
 /// How a worker runs what it is sent.
@@ -73,6 +120,14 @@ pub enum Manner {
 impl Serving {
     pub(crate) fn has_backlog(&self) -> bool {
         self.channels.values().any(Channel::has_backlog)
+    }
+
+    /// What is executed here just now.
+    pub(crate) fn running_tasks(&self) -> Vec<RunningTask> {
+        let row = |task, since: Instant| RunningTask { task, for_us: since.elapsed().as_micros() as u64 };
+        let one = self.running.zip(self.running_since).map(|(task, since)| row(task, since));
+        let many = self.under_way.iter().filter_map(|(task, call)| Some(row(*task, call.since?)));
+        one.into_iter().chain(many).collect()
     }
 
     /// The next record of any submitter, in turn.
@@ -101,13 +156,10 @@ impl Serving {
 
     pub(crate) fn has_input(&self) -> bool {
         self.exit_asked
+            || !self.overdue.is_empty()
             || !self.inbox.is_empty()
             || self.channels.values().any(Channel::has_input)
             || !self.actor_notices.is_empty()
-    }
-
-    pub(crate) fn manner(&self) -> Manner {
-        self.manner
     }
 
     /// How many items of a stream were taken, as far as is known here.
@@ -126,6 +178,28 @@ impl Serving {
         let waits = channel.has_backlog() && channel.drain_backlog();
         channel.ring(false);
         Some(waits)
+    }
+
+    /// Takes what the results of a task contain.
+    fn contents_of(&mut self, task: TaskId) -> Vec<(ObjectId, Box<[ObjectId]>)> {
+        self.contained.extract_if(.., |(result, _)| result.task == task).collect()
+    }
+
+    /// Tries to write what found no room before.
+    pub(crate) fn drain_backlog(&mut self) {
+        for channel in self.channels.values_mut() {
+            if channel.has_backlog() {
+                channel.drain_backlog();
+                channel.ring(false);
+            }
+        }
+    }
+
+    /// Answers in place of a task that does not end. Nothing more is begun here.
+    pub(crate) fn answer_once(&mut self, task: TaskId, record: &[u8]) {
+        self.answered = Some(task);
+        self.exit_asked = true;
+        self.reply(task.client, &[record]);
     }
 
     /// Sends a record back. True when it waits for room in the ring.
@@ -175,11 +249,17 @@ impl Client {
         for &object in &task.claims {
             state.process.release(object);
         }
+        state.serving.limits.end(task.task());
+        self.shared.say_contents(&mut state, task.task());
         if task.header.is_stream() {
             state.serving.consumed.remove(&task.task());
         }
         state.announce_shared();
         state.segments.announce_sealed();
+        if state.serving.answered == Some(task.task()) {
+            self.shared.act(&mut state);
+            return;
+        }
         if state.serving.reply(task.from, &[record]) {
             self.shared.retry_soon(&mut state);
         }
@@ -189,14 +269,41 @@ impl Client {
         }
     }
 
-    /// A result has references inside: they live as long as it does.
+    /// A result has references inside: they live as long as it does. The scheduler is told when the result is sent, for until then the
+    /// attempt may fail, and another one say it again.
     pub fn result_contains(&self, result: ObjectId, inner: &[ObjectId]) {
         let mut state = self.shared.lock();
-        state.process.result_contains(result, inner);
+        for &object in inner {
+            state.process.retain(object);
+        }
+        state.serving.contained.push((result, inner.into()));
+    }
+
+    /// A task failed after all: what its results were to contain counts for nothing.
+    pub fn forget_contents(&self, task: TaskId) {
+        let mut state = self.shared.lock();
+        for (_, inner) in state.serving.contents_of(task) {
+            for &object in &inner {
+                state.process.release(object);
+            }
+        }
         self.shared.act(&mut state);
     }
 
-    /// Whether the running task was cancelled; asked by the signal handler that the I/O thread's interruption runs.
+    /// Whether the running task is to be interrupted; asked by the signal handler that the I/O thread's interruption runs.
+    pub fn is_interrupted(&self) -> bool {
+        let state = self.shared.lock();
+        let serving = &state.serving;
+        let cancelled = serving.manner == Manner::Tasks && serving.cancelled == serving.running;
+        serving.running.is_some_and(|running| cancelled || serving.limits.has_interrupted(running))
+    }
+
+    /// The GPUs that tasks of a submitter may use, of those that hold some.
+    pub fn devices(&self, submitter: ClientId) -> Vec<u32> {
+        self.shared.lock().serving.devices.get(&submitter).cloned().unwrap_or_default()
+    }
+
+    /// Whether the running task was cancelled.
     pub fn is_cancelled(&self) -> bool {
         let state = self.shared.lock();
         state.serving.running.is_some() && state.serving.cancelled == state.serving.running
@@ -204,7 +311,28 @@ impl Client {
 
     /// Whether one of many calls under way was cancelled.
     pub fn is_call_cancelled(&self, task: TaskId) -> bool {
-        self.shared.lock().serving.under_way.get(&task).copied().unwrap_or(false)
+        self.shared.lock().serving.under_way.get(&task).is_some_and(|call| call.cancelled)
+    }
+
+    /// One of many calls begins to run; on a thread of its own if `on_thread`, until [`call_left_thread`](Self::call_left_thread).
+    pub fn call_begins(&self, task: TaskId, on_thread: bool) {
+        if let Some(call) = self.shared.lock().serving.under_way.get_mut(&task) {
+            call.since = Some(Instant::now());
+        }
+        if on_thread {
+            CALL.set(Some(task));
+        }
+    }
+
+    /// This thread runs no call any more.
+    pub fn call_left_thread(&self) {
+        CALL.set(None);
+    }
+
+    /// Whether nothing runs here.
+    pub fn is_idle(&self) -> bool {
+        let state = self.shared.lock();
+        state.serving.running.is_none() && state.serving.under_way.is_empty()
     }
 
     /// The task that runs here now.
@@ -222,6 +350,7 @@ impl Client {
         let mut state = self.shared.lock();
         state.serving.manner = Manner::Calls;
         state.serving.running = Some(actor);
+        state.serving.running_since = Some(Instant::now());
     }
 
     /// The constructor has ended.
@@ -253,10 +382,28 @@ pub enum Work {
 }
 
 impl Shared {
+    /// The results of a task are about to be sent: the scheduler hears what is inside them before anybody can read them.
+    #[inline]
+    pub(crate) fn say_contents(&self, state: &mut State, task: TaskId) {
+        if state.serving.contained.is_empty() {
+            return;
+        }
+        for (result, inner) in state.serving.contents_of(task) {
+            state.process.result_contains(result, &inner);
+            for &object in &inner {
+                state.process.release(object);
+            }
+        }
+        self.act(state);
+    }
+
     /// Takes the next piece of work, handling what comes before it.
     fn take_work(&self, state: &mut State) -> Option<Work> {
         if state.serving.exit_asked {
             return Some(Work::Exit);
+        }
+        if let Some(task) = state.serving.overdue.pop_front() {
+            return Some(Work::Cancel(task));
         }
         if let Some(notice) = state.serving.actor_notices.pop_front() {
             return Some(Work::Actor(notice));
@@ -269,14 +416,15 @@ impl Shared {
                     for &object in &claims {
                         state.process.retain_booked(object);
                     }
-                    let task = Incoming { from, header, body: bytes, claims };
+                    let task = Incoming { from, header, body: bytes, claims, began: Instant::now() };
                     if header.is_stream() {
                         state.serving.consumed.insert(task.task(), 0);
                     }
                     if state.serving.manner == Manner::CallsAtOnce {
-                        state.serving.under_way.insert(task.task(), false);
+                        state.serving.under_way.insert(task.task(), UnderWay::default());
                     } else {
                         state.serving.running = Some(task.task());
+                        state.serving.running_since = Some(task.began);
                         self.page.set_running(header.seq, u64::from(from.0));
                     }
                     return Some(Work::Task(task));
@@ -285,10 +433,17 @@ impl Shared {
                     let blob = blob.to_vec();
                     state.serving.functions.insert(function, blob);
                 }
-                Ok(Record::Cancel { seq, .. }) => {
+                Ok(Record::Devices(devices)) => {
+                    state.serving.devices.insert(from, devices);
+                }
+                Ok(Record::Cancel { seq, recursive, .. }) => {
                     let task = TaskId { client: from, seq };
-                    if let Some(cancelled) = state.serving.under_way.get_mut(&task) {
-                        *cancelled = true;
+                    if let Some(call) = state.serving.under_way.get_mut(&task) {
+                        call.cancelled = true;
+                        if recursive {
+                            state.process.cancel_children(task, false);
+                            self.act(state);
+                        }
                         return Some(Work::Cancel(task));
                     }
                 }
@@ -311,12 +466,7 @@ impl Shared {
         if !state.is_worker {
             return false;
         }
-        for channel in state.serving.channels.values_mut() {
-            if channel.has_backlog() {
-                channel.drain_backlog();
-                channel.ring(false);
-            }
-        }
+        state.serving.drain_backlog();
         if state.serving.running.is_none() {
             return state.serving.has_input(); // the main thread is at the rings itself
         }
@@ -416,6 +566,7 @@ impl Shared {
 
     /// A client is gone: nobody wants the results of what it submitted.
     pub(crate) fn submitter_lost(&self, state: &mut State, client: ClientId) {
+        state.serving.devices.remove(&client);
         let Some(mut channel) = state.serving.channels.remove(&client) else { return };
         for (stream, items) in &mut state.serving.consumed {
             if stream.client == client {

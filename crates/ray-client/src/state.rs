@@ -224,6 +224,7 @@ impl Shared {
                 }
                 Action::Scheduler(message) => state.tell_scheduler(&message),
                 Action::OpenChannel(worker) => self.open_channel(state, worker),
+                Action::Devices { worker, devices } => send_signal(state, worker, &record::devices(&devices)),
                 Action::Recall(worker) => send_signal(state, worker, &record::recall()),
                 Action::Cancel { worker, seq, force, recursive } => {
                     send_signal(state, worker, &record::cancel(seq, force, recursive));
@@ -425,7 +426,8 @@ impl Shared {
             FromScheduler::FlushReports { request } => {
                 state.process.flush_reports();
                 self.act(state);
-                state.tell_scheduler(&ToScheduler::Flushed { request });
+                let (running, idle) = (state.serving.running_tasks(), state.process.idle_leases());
+                state.tell_scheduler(&ToScheduler::Flushed { request, running, idle });
             }
             FromScheduler::Answer { request, part, more } => {
                 if let Some(answer) = state.answers.get_mut(&request) {

@@ -6,7 +6,7 @@ use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, FORKS};
 use ray_core::process::NextItem;
 use ray_protocol::record::NOBODY_WANTS_MORE;
-use ray_protocol::{ClientId, ObjectId, TaskId};
+use ray_protocol::{ObjectId, TaskId};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ impl Client {
                     std::thread::sleep(CONGESTION_PAUSE);
                 }
                 Demand::Sated => {
-                    let end = self.shared.wait(None, true, Some(&[]), interrupt, &mut |state| {
-                        if state.serving.manner() != Manner::CallsAtOnce {
+                    let end = self.shared.wait(None, true, Some((&[], 0)), interrupt, &mut |state| {
+                        if state.serving.manner != Manner::CallsAtOnce {
                             self.shared.serve_signals(state);
                         }
                         self.demand_in(state, task, yielded, most_untaken) != Demand::Sated
@@ -122,11 +122,12 @@ impl Client {
     }
 
     /// Sends one item to a stream's submitter.
-    pub fn send_item(&self, to: ClientId, record: &[u8]) {
+    pub fn send_item(&self, task: TaskId, record: &[u8]) {
         let mut state = self.shared.lock();
+        self.shared.say_contents(&mut state, task);
         state.announce_shared();
         state.segments.announce_sealed();
-        if state.serving.reply(to, &[record]) {
+        if state.serving.reply(task.client, &[record]) {
             self.shared.retry_soon(&mut state);
         }
     }

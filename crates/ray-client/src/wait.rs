@@ -4,7 +4,7 @@
 //! and are told whenever something arrived; when the watcher is done, one of them takes over.
 
 use crate::state::State;
-use crate::{Client, Shared};
+use crate::{Client, Shared, serve};
 use ray_protocol::control::ToScheduler;
 use ray_protocol::{ObjectId, TaskId, Value};
 use ray_shm::bell::{MAIN_SLEEPING, POLLING};
@@ -34,6 +34,8 @@ pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
 
 /// No sleep is longer, so that a bell a broken peer drained costs at most this; and an idle process wakes once a second, no more.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// A thread that looks on says that it is blocked after this long: most such waits are over sooner.
+const LONG_LOOK: Duration = Duration::from_millis(200);
 /// Looks between two glances at the clock while spinning.
 const LOOKS_PER_GLANCE: u32 = 32;
 
@@ -50,7 +52,7 @@ impl Client {
         self.ask_for(objects);
         let mut ready = Vec::new();
         let mut seen_arrivals = None;
-        let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
+        let end = self.shared.wait(deadline, true, Some((objects, enough)), interrupt, &mut |state| {
             // Looking at ten thousand objects costs something; it is done when one of them may have come, and only as far as needed.
             let arrivals = state.process.arrivals();
             if seen_arrivals != Some(arrivals) {
@@ -85,7 +87,7 @@ impl Client {
         self.ask_for(objects);
         let mut values: Vec<Value> = Vec::with_capacity(objects.len());
         let mut seen_failures = None;
-        let end = self.shared.wait(deadline, true, Some(objects), interrupt, &mut |state| {
+        let end = self.shared.wait(deadline, true, Some((objects, objects.len())), interrupt, &mut |state| {
             while let Some(&object) = objects.get(values.len()) {
                 match state.value(object) {
                     Some(value) => values.push(value),
@@ -125,17 +127,18 @@ impl Shared {
         self.wait(deadline, false, None, interrupt, done)
     }
 
-    /// See the module. `objects` are what a blocked task is said to wait for. `done` is asked again and again, also after it said yes.
+    /// See the module. `objects` are what a blocked task is said to wait for, and how many of them. `done` is asked again and again, also after it said yes.
     pub(crate) fn wait(
         &self,
         deadline: Option<Instant>,
         spin: bool,
-        objects: Option<&[ObjectId]>,
+        objects: Option<(&[ObjectId], usize)>,
         interrupt: Interrupt<'_>,
         done: &mut dyn FnMut(&mut State) -> bool,
     ) -> WaitEnd {
         let mut blocked = None;
         let mut may_spin = spin;
+        let mut looked_on_since = None;
         let end = loop {
             let mut state = self.lock();
             self.pump(&mut state);
@@ -143,13 +146,17 @@ impl Shared {
                 break end;
             }
             if self.watched.swap(true, Ordering::Acquire) {
+                let since = *looked_on_since.get_or_insert_with(Instant::now);
+                if blocked.is_none() && since.elapsed() > LONG_LOOK {
+                    blocked = self.announce_blocked(&mut state, objects);
+                }
                 self.look_on(state, deadline);
             } else {
                 drop(state);
                 let spun = core::mem::take(&mut may_spin) && self.spin_for_news(done);
                 if !spun {
                     if blocked.is_none() {
-                        blocked = self.announce_blocked(objects);
+                        blocked = self.announce_blocked(&mut self.lock(), objects);
                     }
                     self.sleep_for_news(deadline, done);
                 }
@@ -165,8 +172,8 @@ impl Shared {
         if blocked.is_some() {
             let mut state = self.lock();
             state.serving.blocked = false;
-            state.deadlock = None;
-            state.tell_scheduler(&ToScheduler::Unblocked);
+            state.deadlock.take_if(|(task, _)| Some(*task) == blocked);
+            state.tell_scheduler(&ToScheduler::Unblocked { task: blocked });
             self.act(&mut state);
         }
         end
@@ -254,19 +261,23 @@ impl Shared {
     }
 
     /// A worker's task is about to sleep: its slot is free meanwhile, and what was pushed behind it goes back.
-    fn announce_blocked(&self, objects: Option<&[ObjectId]>) -> Option<TaskId> {
+    fn announce_blocked(&self, state: &mut State, objects: Option<(&[ObjectId], usize)>) -> Option<TaskId> {
         /// Enough to find a cycle or to explain a wait; a wait for a million objects need not name them all.
         const NAMED: usize = 1000;
-        let objects = objects?;
-        let mut state = self.lock();
-        let task = state.serving.running?;
-        state.serving.blocked = true;
-        self.give_back_unstarted(&mut state);
-        let waits_for: Vec<ObjectId> = objects.iter().copied().filter(|object| !state.is_ready(*object)).take(NAMED).collect();
+        let (objects, enough) = objects?;
+        let alone = state.serving.running;
+        let task = alone.or_else(serve::call_of_this_thread)?;
+        state.serving.blocked = alone.is_some();
+        self.give_back_unstarted(state);
+        let missing: Vec<ObjectId> = objects.iter().copied().filter(|object| !state.is_ready(*object)).collect();
+        // How many of those missing it needs; of those named, when there are too many to name them all.
+        let needed = (missing.len() + enough).saturating_sub(objects.len());
+        let named = missing.len().min(NAMED);
+        let enough = needed.saturating_sub(missing.len() - named) as u32;
         state.process.flush_reports();
-        self.act(&mut state);
-        state.tell_scheduler(&ToScheduler::Blocked { task: Some(task), objects: waits_for });
-        self.act(&mut state);
+        self.act(state);
+        state.tell_scheduler(&ToScheduler::Blocked { task: Some(task), objects: missing[..named].to_vec(), enough });
+        self.act(state);
         Some(task)
     }
 

@@ -40,7 +40,7 @@ fn process(count: u64) {
             match action {
                 Action::Push { seq, .. } => pushed.push(seq),
                 Action::Scheduler(message) if matches!(*message, ToScheduler::WantLeases { count: 1, .. }) => {
-                    let grant = FromScheduler::Grant { worker: WORKER, node: NODE, shape: Resources::cpus(1) };
+                    let grant = FromScheduler::Grant { worker: WORKER, node: NODE, shape: Resources::cpus(1), devices: Vec::new() };
                     driver.scheduler_said(now, grant);
                 }
                 _ => {}
@@ -67,9 +67,16 @@ fn scheduler(count: u64) {
     scheduler.handle(Time::default(), Event::DriverJoined { pid: 1, owner: false });
     for first in (1..=count).step_by(BATCH as usize) {
         let news = (first..first + BATCH).flat_map(|seq| {
-            let submitted =
-                GraphEvent::Submitted { seq, function: FunctionId(7), returns: 1, parent: None, inputs: Vec::new(), at_us: seq };
-            [submitted, GraphEvent::Finished { seq, ok: true, run_time_us: 1 }]
+            let submitted = GraphEvent::Submitted {
+                seq,
+                function: FunctionId(7),
+                returns: 1,
+                parent: None,
+                actor: None,
+                inputs: Vec::new(),
+                at_us: seq,
+            };
+            [submitted, GraphEvent::Finished { seq, ok: true, run_time_us: 1, worker: WORKER, at_us: seq }]
         });
         scheduler.handle(Time::default(), Event::Client(DRIVER, ToScheduler::Report(news.collect())));
         while scheduler.poll_action().is_some() {}

@@ -57,10 +57,15 @@ impl Connection {
     /// somebody else may have put a socket in its place. Waits at most some seconds, and only while
     /// the listener's backlog is full.
     pub fn connect(path: &Path) -> io::Result<Self> {
+        Self::connect_within(path, CONNECT_TIMEOUT)
+    }
+
+    /// As [`connect`](Self::connect), for those who cannot stand still for long while nobody accepts.
+    pub fn connect_within(path: &Path, patience: Duration) -> io::Result<Self> {
         let address = address::of(path)?;
         let kind = SocketType::STREAM;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
-        sockopt::set_socket_timeout(&socket, Timeout::Send, Some(CONNECT_TIMEOUT))?;
+        sockopt::set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
         rustix::net::connect(&socket, &address.socket).map_err(|errno| match errno {
             Errno::AGAIN => address::at(path, io::Error::new(io::ErrorKind::TimedOut, "nobody accepts")),
             errno => address::at(path, errno.into()),

@@ -1,8 +1,9 @@
 //! The directory of one session: private, short, and removed even if its owner was killed.
 //!
 //! ```text
-//! $XDG_RUNTIME_DIR/ray/<16 hex>/    if that variable names a private directory of ours
-//! <tmp>/ray-<uid>/<16 hex>/         otherwise; <tmp> is $RAY_TMPDIR, $TMPDIR or /tmp
+//! $RAY_TMPDIR/ray-<uid>/<16 hex>/   if that variable is set
+//! $XDG_RUNTIME_DIR/ray/<16 hex>/    if that one names a private directory of ours
+//! <tmp>/ray-<uid>/<16 hex>/         otherwise; <tmp> is $TMPDIR or /tmp
 //!     lock                          flock held by the owner for as long as it lives
 //!     ...                           sockets, logs: whatever the owner puts there
 //! ```
@@ -44,6 +45,11 @@ impl SessionDir {
     /// Makes a new one where the environment says.
     pub fn create() -> io::Result<Self> {
         Self::create_with(&|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    /// Makes a new one below `tmp`, as if `RAY_TMPDIR` named it.
+    pub fn create_below(tmp: &Path) -> io::Result<Self> {
+        Self::create_with(&|name| (name == "RAY_TMPDIR").then(|| tmp.as_os_str().to_owned()))
     }
 
     /// Absolute path of the directory.
@@ -137,20 +143,20 @@ pub fn remove_stale(parent: &Path) -> io::Result<usize> {
 
 /// Where sessions go: an existing directory, and the name of ours in it.
 fn place(variable: &dyn Fn(&str) -> Option<OsString>) -> io::Result<(PathBuf, String)> {
+    let name = format!("ray-{}", rustix::process::geteuid().as_raw());
+    if let Some(tmp) = variable("RAY_TMPDIR").map(PathBuf::from) {
+        if !tmp.is_absolute() {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "the directory for sessions is not absolute");
+            return Err(at(&tmp, error));
+        }
+        return Ok((tmp, name)); // asked for by name: used or refused, never passed over
+    }
     if let Some(runtime) = variable("XDG_RUNTIME_DIR").map(PathBuf::from) {
         // Not private means not made by a login manager (sudo keeps the variable, for one): ignored.
         let is_private = rustix::fs::lstat(&runtime).is_ok_and(|stat| why_not(&stat).is_none());
         if runtime.is_absolute() && is_private && is_short(&runtime) {
             return Ok((runtime, "ray".into()));
         }
-    }
-    let name = format!("ray-{}", rustix::process::geteuid().as_raw());
-    if let Some(tmp) = variable("RAY_TMPDIR").map(PathBuf::from) {
-        if !tmp.is_absolute() {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "RAY_TMPDIR is not absolute");
-            return Err(at(&tmp, error));
-        }
-        return Ok((tmp, name)); // asked for by name: used or refused, never passed over
     }
     let tmp = variable("TMPDIR").map(PathBuf::from);
     let tmp = tmp.filter(|tmp| tmp.is_absolute() && tmp.is_dir() && is_short(tmp));

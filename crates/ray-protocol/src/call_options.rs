@@ -1,6 +1,7 @@
 //! What one call asks of the worker that runs it, beyond its arguments. It travels as the first argument of a task whose record has
 //! [`flag::OPTIONS`](crate::record::flag::OPTIONS); most calls ask for nothing and carry nothing.
 
+use crate::value::Resources;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,39 @@ use serde::{Deserialize, Serialize};
 pub struct CallOptions {
     /// The concurrency group of an actor to run in, when it is not the method's own.
     pub group: Option<String>,
+    /// What users call it, when that is not the name of its function or method.
+    pub name: Option<String>,
+    /// After which exceptions it is to be tried again.
+    pub retry: Retry,
+    /// How long it may run, in microseconds; 0: as long as it likes.
+    pub timeout_us: u64,
+    /// The worker ends when it has run the function this often; 0: it does not.
+    pub max_calls: u32,
+    /// Environment variables for as long as it runs.
+    pub environment: Vec<(String, String)>,
+    /// What it holds while it runs; None for one CPU, and for calls of actors.
+    pub resources: Option<Resources>,
     /// Of a stream: the most items that may be under way, yielded and not taken; 0 for any number.
     pub most_untaken: u32,
     /// The one result is a list of references, one to each value that is yielded.
     pub dynamic: bool,
+}
+
+/// After which exceptions a call is to be tried again, as long as it has retries left.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Retry {
+    /// After none.
+    #[default]
+    Never,
+    /// After any.
+    Always,
+    /// After those of some classes.
+    On {
+        /// A pickled tuple of classes.
+        classes: Vec<u8>,
+        /// Whether the exception for having run too long is among them.
+        timeouts: bool,
+    },
 }
 
 impl CallOptions {
@@ -25,5 +55,10 @@ impl CallOptions {
     /// What arrived. Bytes of a broken peer ask for nothing.
     pub fn decode(bytes: &[u8]) -> CallOptions {
         postcard::from_bytes(bytes).unwrap_or_default()
+    }
+
+    /// Whether having run too long is a reason to try it again.
+    pub fn retries_timeouts(&self) -> bool {
+        matches!(self.retry, Retry::Always | Retry::On { timeouts: true, .. })
     }
 }

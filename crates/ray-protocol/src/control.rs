@@ -87,6 +87,11 @@ pub enum ToScheduler {
         /// Nodes that already hold most of the next tasks' arguments; a preference.
         near: Option<NodeId>,
     },
+    /// From a worker: it ends, and is to be given no more work. Said again when it has nothing left to wait for.
+    Retire {
+        /// It still waits for tasks of its own, so what it holds is free from now on; else it is, when the process has ended.
+        waits: bool,
+    },
     /// The client is done with a worker.
     ReturnLease {
         /// Which worker.
@@ -144,21 +149,30 @@ pub enum ToScheduler {
         /// The object.
         object: ObjectId,
     },
-    /// The sender's task waits; its worker's slot is free until [`Unblocked`](Self::Unblocked).
+    /// A task of the sender waits; a worker that runs one at a time lends its slot until [`Unblocked`](Self::Unblocked).
     Blocked {
         /// The waiting task; None when a driver waits.
         task: Option<TaskId>,
         /// What it waits for.
         objects: Vec<ObjectId>,
+        /// How many of them it cannot do without; 0: it may go on without any of those named here.
+        enough: u32,
     },
-    /// The wait is over.
-    Unblocked,
+    /// That task's wait is over.
+    Unblocked {
+        /// As in [`Blocked`](Self::Blocked).
+        task: Option<TaskId>,
+    },
     /// News for the computation graph, in order.
     Report(Vec<GraphEvent>),
     /// Answer to [`FromScheduler::FlushReports`].
     Flushed {
         /// The number of the request.
         request: u64,
+        /// What the sender executes just now.
+        running: Vec<RunningTask>,
+        /// Workers leased to the client that have nothing to do.
+        idle: Vec<ClientId>,
     },
     /// A question, answered by [`FromScheduler::Answer`].
     Ask {
@@ -196,6 +210,15 @@ pub enum ToScheduler {
     },
 }
 
+/// A task that runs just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// Which.
+    pub task: TaskId,
+    /// For how long.
+    pub for_us: u64,
+}
+
 /// One fact for the computation graph.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum GraphEvent {
@@ -216,17 +239,12 @@ pub enum GraphEvent {
         returns: u32,
         /// The task that submitted it; None for a driver.
         parent: Option<TaskId>,
+        /// The actor it is a call of.
+        actor: Option<TaskId>,
         /// The objects it takes as arguments.
         inputs: Vec<ObjectId>,
         /// When, by the machine's monotonic clock: reports of different clients are put in order by it.
         at_us: u64,
-    },
-    /// An attempt at a task began.
-    Started {
-        /// The task's number at the reporting client.
-        seq: u64,
-        /// Where it runs.
-        worker: ClientId,
     },
     /// A task ended.
     Finished {
@@ -236,6 +254,10 @@ pub enum GraphEvent {
         ok: bool,
         /// Execution time.
         run_time_us: u32,
+        /// Where it ran; none of the clients when it never did.
+        worker: ClientId,
+        /// When this was known, by the machine's monotonic clock.
+        at_us: u64,
     },
 }
 
@@ -248,6 +270,8 @@ pub enum Question {
     Cluster,
     /// Why is this object not there yet?
     Explain(ObjectId),
+    /// What does this actor do, or what does it wait for?
+    ExplainActor(TaskId),
     /// Counters of the scheduler (objects, holds, tasks), for tests and `ray status`.
     Counters,
     /// The list of actors.
@@ -283,6 +307,8 @@ pub enum FromScheduler {
         node: NodeId,
         /// For which wish.
         shape: Resources,
+        /// The GPUs its tasks may use, when the shape has some.
+        devices: Vec<u32>,
     },
     /// Others wait: give this worker back when what runs there has ended.
     Revoke {
@@ -443,6 +469,12 @@ pub struct TaskRow {
     pub state: TaskState,
     /// Execution time so far known.
     pub run_time_us: u32,
+    /// When it was submitted, by the machine's monotonic clock.
+    pub submitted_us: u64,
+    /// How long after that its end was known.
+    pub took_us: u32,
+    /// Where it ran, once it has ended.
+    pub worker: ClientId,
 }
 
 /// How far a task is, as the graph knows it.
@@ -566,6 +598,8 @@ pub struct ActorSpec {
     pub detached: bool,
     /// Times it may be restarted; -1 for ever.
     pub max_restarts: i64,
+    /// Calls it may run at a time, all its concurrency groups together.
+    pub calls_at_once: u32,
     /// What it holds to be placed.
     pub placement: Resources,
     /// What it holds while it lives.
@@ -599,6 +633,8 @@ pub enum ActorNotice {
         creation: Vec<u8>,
         /// 0 at first.
         restarts: u32,
+        /// The GPUs it may use.
+        devices: Vec<u32>,
     },
     /// It runs there.
     Alive {

@@ -29,7 +29,7 @@ pub mod ids;
 pub mod record;
 pub mod value;
 
-pub use call_options::CallOptions;
+pub use call_options::{CallOptions, Retry};
 pub use ids::{ClientId, FunctionId, NodeId, ObjectId, SegmentId, TaskId};
 pub use value::{Bytes, Failure, Location, Resources, Value};
 

@@ -12,6 +12,7 @@
 //! function kind=4 u8 · 0 × 7 · function u64 · blob
 //! recall   kind=5 u8 · 0 × 7                                   give back what you have not started
 //! cancel   kind=6 u8 · flags u8 · 0 × 6 · seq u64
+//! devices  kind=12 u8 · 0 × 7 · count u32 · count × u32        the GPUs of tasks that hold some, from here on in this ring
 //! part     kind=7 u8 · flags u8 · 0 × 6 · bytes              a piece of a record too long for the ring; with MORE, another follows
 //! consumed kind=8 u8 · 0 × 7 · seq u64 · items u64           so many items of a stream were taken; all bits set: nobody wants any more
 //! object   client u32 · seq u64 · index u32        location  node u32 · segment writer u32 · segment number u32 · 0 u32 · offset u64 · size u64
@@ -37,6 +38,7 @@ pub mod kind {
     pub const CANCEL: u8 = 6;
     pub const PART: u8 = 7;
     pub const CONSUMED: u8 = 8;
+    pub const DEVICES: u8 = 12;
 }
 
 /// Tags of arguments and values.
@@ -70,6 +72,10 @@ pub mod flag {
     pub const FORCE: u8 = 64;
     /// Cancel: children too.
     pub const RECURSIVE: u8 = 128;
+    /// Result: a failure after which the task asks to be tried again.
+    pub const RETRY: u8 = 1;
+    /// Result: the worker ends after this task; what was sent behind it was not started.
+    pub const LAST: u8 = 2;
 }
 
 /// Bytes of a task record before its body.
@@ -141,6 +147,10 @@ pub enum Record<'a> {
         first: u32,
         /// Whether more values of this task follow.
         more: bool,
+        /// See [`flag::RETRY`].
+        retry: bool,
+        /// See [`flag::LAST`].
+        last: bool,
         /// How long the task ran.
         run_time_us: u32,
         /// The values.
@@ -173,6 +183,8 @@ pub enum Record<'a> {
         /// How many in all, or [`NOBODY_WANTS_MORE`].
         items: u64,
     },
+    /// The GPUs of tasks that hold some, from here on in this ring.
+    Devices(Vec<u32>),
 }
 
 /// Of a [`Record::Consumed`]: the stream was dropped.
@@ -197,8 +209,8 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             let seq = reader.u64()?;
             let first = reader.u32()?;
             let count = reader.u32()?;
-            let more = flags & flag::MORE != 0;
-            Ok(Record::Result { seq, first, more, run_time_us: word, values: ResultValues { count, reader } })
+            let (more, retry, last) = (flags & flag::MORE != 0, flags & flag::RETRY != 0, flags & flag::LAST != 0);
+            Ok(Record::Result { seq, first, more, retry, last, run_time_us: word, values: ResultValues { count, reader } })
         }
         kind::RETURNED => Ok(Record::Returned { seq: reader.u64()? }),
         kind::FUNCTION => {
@@ -211,6 +223,13 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         }
         kind::PART => Ok(Record::Part(reader.0, flags & flag::MORE != 0)),
         kind::CONSUMED => Ok(Record::Consumed { seq: reader.u64()?, items: reader.u64()? }),
+        kind::DEVICES => {
+            let count = reader.u32()? as usize;
+            if count > reader.0.len() / 4 {
+                return Err(RecordError("more devices than bytes"));
+            }
+            Ok(Record::Devices((0..count).map(|_| reader.u32()).collect::<Result<_, _>>()?))
+        }
         _ => Err(RecordError("unknown kind")),
     }
 }
@@ -272,6 +291,21 @@ pub fn write_result_value(out: &mut Vec<u8>, value: &Value, has_refs: bool) {
             write_location(out, location);
         }
     }
+}
+
+/// Sets flags of a result record that was written, [`flag::RETRY`] or [`flag::LAST`].
+pub fn mark_result(record: &mut [u8], flags: u8) {
+    record[1] |= flags;
+}
+
+/// A `devices` record.
+pub fn devices(ids: &[u32]) -> Vec<u8> {
+    let mut out = vec![kind::DEVICES, 0, 0, 0, 0, 0, 0, 0];
+    out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
+    for id in ids {
+        out.extend_from_slice(&id.to_le_bytes());
+    }
+    out
 }
 
 /// A `returned` record.
@@ -554,7 +588,9 @@ mod tests {
         for value in &values {
             write_result_value(&mut bytes, value, matches!(value, Value::Stored(_)));
         }
-        let Record::Result { seq: 3, first: 1, more: true, run_time_us: 25, values: mut read } = read(&bytes).unwrap() else {
+        let Record::Result { seq: 3, first: 1, more: true, retry: false, last: false, run_time_us: 25, values: mut read } =
+            read(&bytes).unwrap()
+        else {
             panic!("not a result")
         };
         for value in values {
@@ -568,6 +604,20 @@ mod tests {
     fn the_word_of_what_was_taken_reads_back_as_written() {
         assert_eq!(read(&consumed(7, 3)).unwrap(), Record::Consumed { seq: 7, items: 3 });
         assert!(read(&consumed(7, 3)[..23]).is_err());
+    }
+
+    #[test]
+    fn marks_of_results_and_lists_of_devices_read_back_as_written() {
+        let mut bytes = Vec::new();
+        write_result_header(&mut bytes, 3, 0, 0, false, 25);
+        mark_result(&mut bytes, flag::LAST);
+        assert!(matches!(read(&bytes), Ok(Record::Result { more: false, retry: false, last: true, .. })));
+        mark_result(&mut bytes, flag::RETRY);
+        assert!(matches!(read(&bytes), Ok(Record::Result { more: false, retry: true, last: true, .. })));
+        assert_eq!(read(&devices(&[3, 0])), Ok(Record::Devices(vec![3, 0])));
+        let mut liar = devices(&[3]);
+        liar[8] = 200;
+        assert!(read(&liar).is_err());
     }
 
     #[test]

@@ -105,6 +105,13 @@ pub enum Failure {
     },
     /// There is no such item: the stream ended before it.
     StreamEnded,
+    /// The task ran longer than it was allowed to, and was ended.
+    TimedOut {
+        /// The task's name.
+        function: String,
+        /// How long it was allowed to run, in microseconds.
+        limit_us: u64,
+    },
 }
 
 impl Failure {

@@ -2,7 +2,9 @@
 //! with actors and costs what a task does.
 
 use crate::arguments::{Arguments, Check};
+use crate::call_options::{self, Prepared};
 use crate::caller::{Results, references, to_resources};
+use crate::context;
 use crate::errors;
 use crate::ids;
 use crate::session::{self, signal_pending};
@@ -13,7 +15,7 @@ use ray_client::{Client, Identity};
 use ray_core::process::{ActorCall, TaskSpec};
 use ray_protocol::control::{ActorSpec, AnswerPart, Question};
 use ray_protocol::record::{TaskHeader, flag};
-use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId};
+use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId};
 use std::sync::{Arc, Mutex};
 
 /// What keeps an actor alive from here: the last one that goes gives it up.
@@ -91,6 +93,12 @@ impl Actor {
         Ok(MethodCaller { claim: self.claim(py)?.clone(), method })
     }
 
+    /// What it does, or what it waits for, in words.
+    fn explain(&self, py: Python<'_>) -> PyResult<String> {
+        self.claim(py)?;
+        session::text(py, Question::ExplainActor(self.actor))
+    }
+
     /// Ends the actor's process.
     fn kill(&self, py: Python<'_>, no_restart: bool) -> PyResult<()> {
         let claim = self.claim(py)?;
@@ -126,8 +134,8 @@ pub(crate) struct Method {
     unordered: bool,
     /// The most calls one process may have under way; negative: any number.
     max_pending: i64,
-    /// What a call asks of the actor, encoded; None for nothing.
-    options: Option<Vec<u8>>,
+    /// What a call asks of the actor.
+    prepared: Prepared,
     /// Where the name is known already.
     named_in: Mutex<Option<Identity>>,
 }
@@ -136,7 +144,7 @@ pub(crate) struct Method {
 impl Method {
     #[new]
     #[pyo3(signature = (
-        *, check, id, name, returns, declared, max_retries, unordered, max_pending, group, results="fixed", most_untaken=0
+        *, check, id, name, returns, declared, max_retries, unordered, max_pending, call_options, results="fixed", most_untaken=0
     ))]
     fn new(
         check: Py<Check>,
@@ -147,14 +155,32 @@ impl Method {
         max_retries: i32,
         unordered: bool,
         max_pending: i64,
-        group: Option<String>,
+        call_options: &Bound<'_, PyDict>,
         results: &str,
         most_untaken: u32,
-    ) -> Self {
-        let named_in = Mutex::new(None);
+    ) -> PyResult<Self> {
+        let (function, named_in) = (FunctionId(id), Mutex::new(None));
         let results = Results::new(results, returns, most_untaken);
-        let options = CallOptions { group, most_untaken, dynamic: results.is_dynamic }.encode();
-        Method { check, function: FunctionId(id), name, results, declared, max_retries, unordered, max_pending, options, named_in }
+        let prepared = Prepared::new(results.asked_of(call_options::from_dict(call_options)?), function);
+        Ok(Method { check, function, name, results, declared, max_retries, unordered, max_pending, prepared, named_in })
+    }
+
+    /// The name users see, "Class.method".
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many references a call returns.
+    #[getter]
+    fn returns(&self) -> u32 {
+        self.results.returns
+    }
+
+    /// The check of a call's arguments.
+    #[getter]
+    fn check(&self, py: Python<'_>) -> Py<Check> {
+        self.check.clone_ref(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -174,6 +200,7 @@ impl Method {
         let mut named_in = self.named_in.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if named_in.replace(member) != Some(member) {
             client.with_process(|process| process.name_function(self.function, &self.name));
+            self.prepared.make_known(client);
         }
     }
 }
@@ -206,7 +233,7 @@ impl MethodCaller {
         }
         let mut arguments = Arguments::new(client);
         let mut flags = flag::ACTOR_CALL | call.flags | method.results.flags();
-        if let Some(options) = &method.options {
+        if let Some(options) = method.prepared.bytes_of_call() {
             flags |= flag::OPTIONS;
             arguments.add_raw(options);
         }
@@ -221,6 +248,8 @@ impl MethodCaller {
             inputs: std::mem::take(&mut arguments.inputs),
             nested: std::mem::take(&mut arguments.nested),
             max_retries: method.max_retries,
+            parent: context::parent(py),
+            shown_as: method.prepared.shown_as(),
             ..TaskSpec::default()
         };
         let task = client.call(ActorCall { actor: self.claim.actor, task, unordered: method.unordered });
@@ -250,7 +279,7 @@ impl MethodCaller {
 /// Creates an actor. `args` are the pickled class, the pickled details, then the constructor's. Returns the first handle's native half;
 /// raises when the name is taken.
 #[pyfunction]
-#[pyo3(signature = (args, kwargs, *, class_name, name, namespace, detached, max_restarts, placement, running, environment, handle))]
+#[pyo3(signature = (args, kwargs, *, class_name, name, namespace, detached, max_restarts, calls_at_once, placement, running, environment, handle))]
 pub(crate) fn create_actor<'py>(
     py: Python<'py>,
     args: &Bound<'py, PyTuple>,
@@ -260,6 +289,7 @@ pub(crate) fn create_actor<'py>(
     namespace: String,
     detached: bool,
     max_restarts: i64,
+    calls_at_once: u32,
     placement: Vec<(String, f64)>,
     running: Vec<(String, f64)>,
     environment: Vec<(String, String)>,
@@ -285,6 +315,7 @@ pub(crate) fn create_actor<'py>(
         namespace,
         detached,
         max_restarts,
+        calls_at_once,
         placement: to_resources(placement),
         running: to_resources(running),
         environment,

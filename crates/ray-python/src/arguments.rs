@@ -52,6 +52,12 @@ impl Check {
         Check { plain, rest: has_rest.then_some(rest), required, positional_only_ok, typed, bind }
     }
 
+    /// `(args, kwargs) -> (args, kwargs)`: checks everything, raises TypeError.
+    #[getter]
+    fn bind(&self, py: Python<'_>) -> Py<PyAny> {
+        self.bind.clone_ref(py)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.bind)?;
         for class in self.plain.iter().flatten().chain(&self.rest).flatten() {

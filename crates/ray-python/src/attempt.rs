@@ -3,7 +3,7 @@
 use crate::codec;
 use crate::object_ref::ObjectRef;
 use crate::stream;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use ray_client::{Client, Incoming};
@@ -106,7 +106,11 @@ pub(crate) fn write_results<'py>(
     if task.header.is_stream() {
         return stream::run(py, client, loaded, task, value, began, out);
     }
-    let value = if stream::options_of(task).dynamic { stream::collect(py, client, &loaded.name, &value)? } else { value };
+    let value = if task.options().is_some_and(|options| options.dynamic) {
+        stream::collect(py, client, &loaded.name, &value)?
+    } else {
+        value
+    };
     let value = if loaded.typed { follow(py, value)? } else { value };
     if task.header.returns == 1 && fits(loaded, &value) {
         let run_time = micros(began);
@@ -164,7 +168,11 @@ pub(crate) fn failure(py: Python<'_>, name: &str, error: &PyErr, cancelled: bool
     if cancelled {
         return Failure::Cancelled { function: name.to_owned() }.into_value();
     }
-    match pickled(py, name, error) {
+    let written = pickled(py, name, error).or_else(|second| {
+        // The interrupt of a cancel may come just now: it concerns the task, which has ended, not this.
+        if second.is_instance_of::<PyKeyboardInterrupt>(py) { pickled(py, name, error) } else { Err(second) }
+    });
+    match written {
         Ok(bytes) => Failure::Raised(bytes).into_value(),
         Err(second) => {
             let reason = format!("{name} raised {error}, and that could not be told: {second}");

@@ -2,7 +2,9 @@
 //! or on an event loop. Which thread runs what is decided in `ray.actor_worker`; here are the calls it is handed.
 
 use crate::attempt::{self, Loaded};
+use crate::call_options::wants_retry;
 use crate::codec;
+use crate::context;
 use crate::errors;
 use crate::ids;
 use crate::session::signal_pending;
@@ -12,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use ray_client::{Client, Demand, Incoming, Manner, MaySleep, Work, write_failure};
 use ray_protocol::control::{ActorMessage, ActorNotice};
-use ray_protocol::record::{self, Record};
-use ray_protocol::{Failure, FunctionId, ObjectId, TaskId, Value};
+use ray_protocol::record::{self, Record, flag};
+use ray_protocol::{CallOptions, Failure, FunctionId, ObjectId, TaskId, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -41,9 +43,18 @@ enum Calls {
 type Method = (u64, Py<PyAny>, String, Py<PyAny>);
 
 /// Runs the constructor and tells the scheduler how it went. None when it failed: the scheduler ends this process.
-pub(crate) fn construct(py: Python<'_>, client: &Client, actor: TaskId, creation: &[u8], restarts: u32) -> PyResult<Option<Actor>> {
+pub(crate) fn construct(
+    py: Python<'_>,
+    client: &Client,
+    actor: TaskId,
+    creation: &[u8],
+    restarts: u32,
+    devices: Vec<u32>,
+) -> PyResult<Option<Actor>> {
     client.begin_construction(actor);
-    let built = build(py, client, actor, creation, restarts);
+    // Before anything of the user's is loaded that may look at them.
+    let settled = py.import("ray.task_setting").and_then(|module| module.getattr("settle_actor")?.call1((devices,)));
+    let built = settled.and_then(|_| build(py, client, actor, creation, restarts));
     client.end_construction();
     let failure = match &built {
         Ok(_) => None,
@@ -60,6 +71,7 @@ pub(crate) fn construct(py: Python<'_>, client: &Client, actor: TaskId, creation
     let built = built.ok();
     if built.as_ref().is_some_and(|built| built.manner != Calls::OneByOne) {
         client.set_manner(Manner::CallsAtOnce);
+        context::many_at_once();
     }
     client.actor_message(ActorMessage::Constructed { actor, failure });
     Ok(built)
@@ -180,7 +192,7 @@ pub(crate) struct Call {
     id: TaskId,
     function: FunctionId,
     loaded: Option<Arc<Loaded>>,
-    group: Option<String>,
+    options: CallOptions,
     is_stream: bool,
     state: Mutex<CallState>,
     /// Of a stream that is sent item by item. Taken out while one is being sent.
@@ -200,7 +212,7 @@ impl Call {
             id: task.task(),
             function: task.header.function,
             loaded: methods.get(&task.header.function).cloned(),
-            group: stream::options_of(&task).group,
+            options: task.options().unwrap_or_default(),
             is_stream: task.header.is_stream(),
             progress: Mutex::new(task.header.is_stream().then(|| Progress::new(&task))),
             state: Mutex::new(CallState { task: Some(task), began: Instant::now() }),
@@ -231,7 +243,14 @@ impl Call {
         }
     }
 
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
     fn name(&self) -> &str {
+        if let Some(name) = &self.options.name {
+            return name;
+        }
         self.loaded.as_ref().map_or("unknown method", |loaded| &*loaded.name)
     }
 }
@@ -258,7 +277,7 @@ impl Call {
     /// The concurrency group the call itself asks for, or None.
     #[getter]
     fn group(&self) -> Option<String> {
-        self.group.clone()
+        self.options.group.clone()
     }
 
     #[getter]
@@ -275,9 +294,8 @@ impl Call {
 
     /// Calls the method; what it returns may be a coroutine.
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).began = Instant::now();
-        self.with_task(|task, _| attempt::call(py, &self.client, &loaded, task))
+        self.client.call_begins(self.id, false);
+        self.call(py)
     }
 
     /// Whether its results are sent one by one, with [`send_item`](Self::send_item).
@@ -339,7 +357,7 @@ impl Call {
         Ok(())
     }
 
-    /// Sends an exception as the outcome; `cancelled` when it is how a cancelled call ended.
+    /// Sends an exception as the outcome; `cancelled` when it is how a call ends that is not wanted any more.
     #[pyo3(name = "fail", signature = (error, cancelled=false))]
     fn fail_with(&self, py: Python<'_>, error: Bound<'_, PyAny>, cancelled: bool) -> PyResult<()> {
         self.fail(py, &PyErr::from_value(error), cancelled)
@@ -347,7 +365,28 @@ impl Call {
 
     /// All of it, for a thread. Returns the SystemExit it raised, if it did.
     fn run<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.start(py).and_then(|value| self.finish(py, value)) {
+        self.client.call_begins(self.id, true);
+        let outcome = self.run_here(py);
+        self.client.call_left_thread();
+        outcome
+    }
+}
+
+impl Call {
+    fn call<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).began = Instant::now();
+        if self.options.timeout_us > 0 {
+            self.with_task(|task, _| {
+                self.client.limit(task, self.name(), &self.options);
+                Ok(())
+            })?;
+        }
+        self.with_task(|task, _| attempt::call(py, &self.client, &loaded, task))
+    }
+
+    fn run_here<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.call(py).and_then(|value| self.finish(py, value)) {
             Ok(()) => {}
             Err(error) if error.is_instance_of::<PySystemExit>(py) => {
                 return Ok(Some(error.into_value(py).into_bound(py).into_any()));
@@ -356,16 +395,21 @@ impl Call {
         }
         Ok(None)
     }
-}
 
-impl Call {
     fn fail(&self, py: Python<'_>, error: &PyErr, cancelled: bool) -> PyResult<()> {
-        let failure = attempt::failure(py, self.name(), error, cancelled);
+        let overdue = if cancelled { self.client.timed_out(self.id) } else { None };
+        let cancelled = cancelled && overdue.is_none() && self.client.is_call_cancelled(self.id);
+        let retry = !cancelled && wants_retry(py, &self.options, error, overdue.is_some());
+        let failure = overdue.map_or_else(|| attempt::failure(py, self.name(), error, cancelled), |overdue| overdue.into_value());
+        self.client.forget_contents(self.id);
         let mut record = Vec::new();
         self.with_task(|task, began| {
             write_failure(&mut record, &task.header, &failure, attempt::micros(began));
             Ok(())
         })?;
+        if retry {
+            record::mark_result(&mut record, flag::RETRY);
+        }
         self.end(&record);
         Ok(())
     }

@@ -2,9 +2,12 @@
 //! fails or a keyword is used, and then Python decides and words the error.
 
 use crate::arguments::{Arguments, Check};
+use crate::call_options::{self, Prepared};
+use crate::context;
 use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session;
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -13,7 +16,7 @@ use ray_core::process::{ShapeId, TaskSpec};
 use ray_protocol::record::flag;
 use ray_protocol::value::RESOURCE_UNIT;
 use ray_protocol::{CallOptions, FunctionId, Resources, TaskId};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The callable behind `f.remote`.
 #[pyclass(frozen, module = "ray._core")]
@@ -23,11 +26,12 @@ pub(crate) struct Caller {
     resources: Resources,
     max_retries: i32,
     results: Results,
-    /// What a call asks of its worker, encoded; None for nothing.
-    options: Option<Vec<u8>>,
     /// `() -> (function id, name, pickled function)`.
     export: Py<PyAny>,
     exported: Mutex<Option<Exported>>,
+    /// `() -> dict`: options that the worker must know, asked for at the first call. None: there are none.
+    call_options: Option<Py<PyAny>>,
+    prepared: OnceLock<Prepared>,
 }
 
 /// What a cluster knows of the function. Names the membership without holding it: a function outlives many clusters.
@@ -41,7 +45,9 @@ struct Exported {
 #[pymethods]
 impl Caller {
     #[new]
-    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export, results="fixed", most_untaken=0))]
+    #[pyo3(signature = (
+        *, check, declared, returns, resources, max_retries, export, call_options=None, results="fixed", most_untaken=0
+    ))]
     fn new(
         check: Py<Check>,
         declared: Vec<Option<Py<PyAny>>>,
@@ -49,13 +55,13 @@ impl Caller {
         resources: Vec<(String, f64)>,
         max_retries: i32,
         export: Py<PyAny>,
+        call_options: Option<Py<PyAny>>,
         results: &str,
         most_untaken: u32,
     ) -> Self {
         let results = Results::new(results, returns, most_untaken);
-        let options = CallOptions { most_untaken, dynamic: results.is_dynamic, ..CallOptions::default() }.encode();
-        let resources = to_resources(resources);
-        Caller { check, declared, resources, max_retries, results, options, export, exported: Mutex::new(None) }
+        let (resources, exported, prepared) = (to_resources(resources), Mutex::new(None), OnceLock::new());
+        Caller { check, declared, resources, max_retries, results, export, exported, call_options, prepared }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -66,13 +72,27 @@ impl Caller {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let call = self.check.get().check(py, args, kwargs)?;
-        let client = session::current(py)?;
+        let client = match session::current_if_any() {
+            Some(client) => client,
+            None => match session::local_mode(py)? {
+                Some(local) => {
+                    if self.results.is_stream || self.results.is_dynamic {
+                        let text = "Generators are not possible in local mode. Start a cluster, or give the number of values with num_returns=.";
+                        return Err(PyNotImplementedError::new_err(text));
+                    }
+                    let function = self.export.bind(py).getattr("__self__")?;
+                    return local.call_method1("submit", (function, self.results.returns, &call.args, call.kwargs.as_ref()));
+                }
+                None => session::current(py)?,
+            },
+        };
         let exported = self.exported(py, &client)?;
+        let prepared = self.prepared.get().expect("made with the export");
         let mut arguments = Arguments::new(&client);
         let mut flags = call.flags | self.results.flags();
-        if let Some(options) = &self.options {
+        if let Some(options) = prepared.bytes() {
             flags |= flag::OPTIONS;
-            arguments.add_raw(options);
+            arguments.add_raw(&options);
         }
         flags |= arguments.add_call(&call.args, call.kwargs.as_ref())?;
         let spec = TaskSpec {
@@ -86,7 +106,8 @@ impl Caller {
             nested: std::mem::take(&mut arguments.nested),
             shape: exported.shape,
             max_retries: self.max_retries,
-            parent: None,
+            parent: context::parent(py),
+            shown_as: prepared.shown_as(),
         };
         let task = client.submit(spec);
         drop(arguments); // what was made for large arguments is the task's alone now
@@ -97,6 +118,7 @@ impl Caller {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.check)?;
         visit.call(&self.export)?;
+        visit.call(&self.call_options)?;
         for declared in self.declared.iter().flatten() {
             visit.call(declared)?;
         }
@@ -115,6 +137,15 @@ impl Caller {
         }
         let (function, name, blob): (u64, String, Bound<'_, PyBytes>) = self.export.bind(py).call0()?.extract()?;
         let function = FunctionId(function);
+        if self.prepared.get().is_none() {
+            let mut options = match &self.call_options {
+                Some(options) => call_options::from_dict(options.bind(py).call0()?.cast()?)?,
+                None => CallOptions::default(),
+            };
+            options.resources = call_options::worth_saying(&self.resources);
+            let _ = self.prepared.set(Prepared::new(self.results.asked_of(options), function));
+        }
+        self.prepared.get().expect("just made").make_known(client);
         client.define_function(function, &name, Arc::from(blob.as_bytes()));
         let exported = Exported { shape: client.shape(&self.resources), member, function };
         *self.exported.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(exported);
@@ -131,13 +162,20 @@ pub(crate) struct Results {
     pub(crate) is_limited: bool,
     /// The one result is a list of references.
     pub(crate) is_dynamic: bool,
+    most_untaken: u32,
 }
 
 impl Results {
     /// `results` is "fixed", "streaming" or "dynamic".
     pub(crate) fn new(results: &str, returns: u32, most_untaken: u32) -> Self {
         let is_stream = results == "streaming";
-        Results { returns, is_stream, is_limited: is_stream && most_untaken > 0, is_dynamic: results == "dynamic" }
+        let most_untaken = if is_stream { most_untaken } else { 0 };
+        Results { returns, is_stream, is_limited: most_untaken > 0, is_dynamic: results == "dynamic", most_untaken }
+    }
+
+    /// What a call asks of its worker, its results included.
+    pub(crate) fn asked_of(self, options: CallOptions) -> CallOptions {
+        CallOptions { most_untaken: self.most_untaken, dynamic: self.is_dynamic, ..options }
     }
 
     /// What the task's record must say of it.

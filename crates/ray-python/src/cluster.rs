@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -26,7 +26,9 @@ type PyNode = (Vec<(String, f64)>, u32, u64);
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 
-/// Starts a scheduler, which starts everything else; returns the session directory. `nodes` are (resources, workers, store bytes).
+/// Starts a scheduler, which starts everything else; returns the session directory. `nodes` are (resources, workers, store bytes);
+/// `environment` are variables that everything which is started has besides ours; `place` is where the session directory goes, if not
+/// where the environment says.
 #[pyfunction]
 pub(crate) fn start_cluster(
     py: Python<'_>,
@@ -34,6 +36,8 @@ pub(crate) fn start_cluster(
     nodes: Vec<PyNode>,
     zygote: Vec<String>,
     fail_unschedulable: bool,
+    environment: Vec<(String, String)>,
+    place: Option<PathBuf>,
 ) -> PyResult<PathBuf> {
     if nodes.is_empty() {
         return Err(PyValueError::new_err("A cluster needs at least one node."));
@@ -52,15 +56,15 @@ pub(crate) fn start_cluster(
         fail_unschedulable,
     };
     let running = py
-        .detach(|| launch(&binaries.join("scheduler"), start))
+        .detach(|| launch(&binaries.join("scheduler"), start, environment, place.as_deref()))
         .map_err(|error| PyRuntimeError::new_err(format!("The cluster could not be started: {error}")))?;
     let path = running.session.as_ref().map(|session| session.path().to_owned()).unwrap_or_default();
     *RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(running);
     Ok(path)
 }
 
-fn launch(scheduler: &std::path::Path, mut start: Start) -> io::Result<Running> {
-    let session = SessionDir::create()?;
+fn launch(scheduler: &Path, mut start: Start, environment: Vec<(String, String)>, place: Option<&Path>) -> io::Result<Running> {
+    let session = place.map_or_else(SessionDir::create, SessionDir::create_below)?;
     // What earlier clusters of this user left behind when they were killed; nobody else's.
     let _ = ray_io::remove_stale(session.parent());
     let path = session.path().to_owned();
@@ -72,6 +76,7 @@ fn launch(scheduler: &std::path::Path, mut start: Start) -> io::Result<Running> 
     let child = Command::new(scheduler)
         .arg("--session")
         .arg(&path)
+        .envs(environment)
         .stdin(Stdio::from(listener.as_fd().try_clone_to_owned()?))
         .stdout(Stdio::null())
         .process_group(0)
@@ -80,12 +85,12 @@ fn launch(scheduler: &std::path::Path, mut start: Start) -> io::Result<Running> 
     Ok(Running { scheduler: child, session: Some(session) })
 }
 
-fn random() -> PyResult<u64> {
+pub(crate) fn random() -> PyResult<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| PyRuntimeError::new_err(format!("the system gives no random numbers: {error}")))?;
-    // 0 means "of no cluster" in an id.
-    Ok(u64::from_le_bytes(bytes).max(1))
+    // 0 means "of no cluster" in an id, 1 "of local mode", the largest "foreign".
+    Ok(u64::from_le_bytes(bytes).clamp(2, u64::MAX - 1))
 }
 
 /// Waits for the scheduler this process started to be gone, kills it if it is not in time, and removes what a crash of it left.

@@ -58,7 +58,9 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
                 details.set_item("class_name", class)?;
                 details.set_item("actor_id", actor_id(actor))?;
                 let cause = if raised.is_empty() {
-                    reason.into_pyobject(py)?.into_any()
+                    let text =
+                        format!("The actor died unexpectedly before finishing this task. The actor is dead because {reason}");
+                    text.into_pyobject(py)?.into_any()
                 } else {
                     exceptions.getattr("load_error")?.call1((PyBytes::new(py, &raised),))?
                 };
@@ -66,6 +68,12 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
             }
             Failure::ActorUnavailable { actor, reason } => {
                 PyErr::from_value(exceptions.getattr("ActorUnavailableError")?.call1((reason, actor_id(actor)))?)
+            }
+            Failure::TimedOut { function, limit_us } => {
+                let details = PyDict::new(py);
+                details.set_item("function_name", function)?;
+                details.set_item("timeout_s", limit_us as f64 / 1e6)?;
+                PyErr::from_value(exceptions.getattr("TaskTimeoutError")?.call((), Some(&details))?)
             }
             Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
             Failure::StreamEnded => {

@@ -10,6 +10,9 @@ use ray_protocol::{ClientId, ObjectId, TaskId};
 /// Bytes of an object's id in Python.
 pub(crate) const OBJECT_BYTES: usize = 28;
 
+/// Bytes of a task's id in Python.
+pub(crate) const TASK_BYTES: usize = 24;
+
 /// A cluster runs one job so far: its driver's. Workers, whose own number is 0, run its tasks.
 pub(crate) const JOB: u32 = 1;
 
@@ -22,8 +25,8 @@ pub(crate) fn object_bytes(object: ObjectId, cluster: u64, job: u32) -> [u8; OBJ
 }
 
 /// The id of a task.
-pub(crate) fn task_bytes(task: TaskId, cluster: u64, job: u32) -> [u8; 24] {
-    let mut out = [0; 24];
+pub(crate) fn task_bytes(task: TaskId, cluster: u64, job: u32) -> [u8; TASK_BYTES] {
+    let mut out = [0; TASK_BYTES];
     out[..8].copy_from_slice(&task.seq.to_le_bytes());
     out[8..12].copy_from_slice(&task.client.0.to_le_bytes());
     out[12..20].copy_from_slice(&cluster.to_le_bytes());

@@ -7,9 +7,11 @@ mod actor;
 mod arguments;
 mod attempt;
 mod become_actor;
+mod call_options;
 mod caller;
 mod cluster;
 mod codec;
+mod context;
 mod drawing;
 mod errors;
 mod execute;
@@ -17,7 +19,9 @@ mod generator;
 mod ids;
 mod object_ref;
 mod objects;
+mod output;
 mod session;
+mod setting;
 mod stream;
 mod zygote;
 
@@ -37,9 +41,11 @@ mod _core {
     #[pymodule_export]
     use super::cluster::{start_cluster, stop_cluster};
     #[pymodule_export]
+    use super::context::{inherit_environment, inherited_environment};
+    #[pymodule_export]
     use super::drawing::draw_graph;
     #[pymodule_export]
-    use super::execute::{current_function_name, is_cancelled, run_worker};
+    use super::execute::{current_function_name, is_cancelled, is_interrupted, run_worker};
     #[pymodule_export]
     use super::generator::ObjectRefGenerator;
     #[pymodule_export]
@@ -47,10 +53,14 @@ mod _core {
     #[pymodule_export]
     use super::objects::{Completion, cancel, get, is_ready, put, wait, watch};
     #[pymodule_export]
+    use super::output::{finish_output, note_unfinished_output};
+    #[pymodule_export]
     use super::session::{
         Notice, after_fork_in_child, cluster_info, connect, counters, disconnect, explain, forget, graph, identity, is_connected,
-        key_value, next_notices, running_task, store_stats,
+        key_value, next_notices, running_task, store_stats, task_times,
     };
+    #[pymodule_export]
+    use super::setting::held_resources;
     #[pymodule_export]
     use super::zygote::Zygote;
 }

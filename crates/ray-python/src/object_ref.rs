@@ -23,17 +23,25 @@ pub(crate) struct ObjectRef {
     /// None for a reference that belongs to no cluster (nil, or read from bytes).
     client: Option<Client>,
     cluster: u64,
-    /// The type its producer declared.
+    /// The type its producer declared; the bytes it was read from where the cluster is [`FOREIGN`].
     declared: Option<Py<PyAny>>,
 }
+
+/// The cluster of references read from bytes that no cluster of ours can have made.
+const FOREIGN: u64 = u64::MAX;
 
 impl ObjectRef {
     /// A reference that takes over a claim the caller has.
     pub(crate) fn adopt(py: Python<'_>, client: Client, id: ObjectId, declared: Option<Py<PyAny>>) -> PyResult<Bound<'_, Self>> {
         let cluster = client.identity().cluster;
-        let reference = Bound::new(py, ObjectRef { id, client: Some(client), cluster, declared })?;
+        let reference = Bound::new(py, Self::with(id, Some(client), cluster, declared))?;
         ray_shm::untrack(&reference);
         Ok(reference)
+    }
+
+    /// A reference whose claim, if it has a client, has been made.
+    fn with(id: ObjectId, client: Option<Client>, cluster: u64, declared: Option<Py<PyAny>>) -> Self {
+        ObjectRef { id, client, cluster, declared }
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -41,7 +49,7 @@ impl ObjectRef {
     }
 
     pub(crate) fn declared(&self) -> Option<&Py<PyAny>> {
-        self.declared.as_ref()
+        self.declared.as_ref().filter(|_| self.cluster != FOREIGN)
     }
 
     /// The id, for use in `client`'s cluster.
@@ -82,6 +90,9 @@ impl ObjectRef {
         if self.is_nil() {
             return ids::NIL;
         }
+        if let (FOREIGN, Some(bytes)) = (self.cluster, &self.declared) {
+            return Python::attach(|py| bytes.bind(py).extract::<[u8; ids::OBJECT_BYTES]>()).unwrap_or(ids::NIL);
+        }
         ids::object_bytes(self.id, self.cluster, ids::JOB)
     }
 }
@@ -111,14 +122,17 @@ impl ObjectRef {
         let bytes: [u8; ids::OBJECT_BYTES] = bytes.try_into().map_err(|_| {
             PyValueError::new_err(format!("ID string needs to have length {}, got {}", ids::OBJECT_BYTES, bytes.len()))
         })?;
-        let Some((id, cluster)) = ids::parse_object(&bytes) else {
-            return Ok(ObjectRef { id: ObjectId::default(), client: None, cluster: 0, declared: None });
-        };
+        let (id, cluster) = ids::parse_object(&bytes).unwrap_or_default();
         let client = session::current_if_any().filter(|client| client.identity().cluster == cluster);
         if let Some(client) = &client {
             client.retain(id);
         }
-        Ok(ObjectRef { id, client, cluster, declared: None })
+        let reference = Self::with(id, client, cluster, None);
+        if reference.bytes() == bytes {
+            return Ok(reference);
+        }
+        let kept = Python::attach(|py| PyBytes::new(py, &bytes).into_any().unbind());
+        Ok(Self::with(id, None, FOREIGN, Some(kept)))
     }
 
     /// As the constructor.
@@ -135,6 +149,16 @@ impl ObjectRef {
             Some(bytes) => Self::new(&bytes),
             None => Self::new(&ids::NIL),
         }
+    }
+
+    /// A reference to nothing anybody made, with an id of its own.
+    #[classmethod]
+    fn from_random(_class: &Bound<'_, PyType>) -> PyResult<Self> {
+        let mut bytes = [0; ids::OBJECT_BYTES];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&crate::cluster::random()?.to_le_bytes()[..chunk.len()]);
+        }
+        Self::new(&bytes)
     }
 
     /// The reference that refers to nothing.
@@ -167,7 +191,7 @@ impl ObjectRef {
     /// The type the producing function declared for it, or None.
     #[getter]
     fn declared_type(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.declared.as_ref().map(|declared| declared.clone_ref(py))
+        self.declared().map(|declared| declared.clone_ref(py))
     }
 
     /// (client, number, index): the key notices name an object by.
@@ -189,13 +213,19 @@ impl ObjectRef {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<ObjectRef>().is_ok_and(|other| other.get().id == self.id && other.get().cluster == self.cluster)
+        other.cast::<ObjectRef>().is_ok_and(|other| {
+            let other = other.get();
+            other.id == self.id && other.cluster == self.cluster && (self.cluster != FOREIGN || other.bytes() == self.bytes())
+        })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         imported(py, &NOTE, "ray.serialization", "note_reference")?.call1((slf,))?;
         let this = slf.get();
+        if this.cluster == FOREIGN {
+            return PyTuple::new(py, [slf.get_type().into_any(), (PyBytes::new(py, &this.bytes()),).into_pyobject(py)?.into_any()]);
+        }
         if let Some(client) = &this.client {
             client.share(this.id);
         }
@@ -226,11 +256,34 @@ impl ObjectRef {
         slf.py().import("ray.awaiting")?.getattr("on_completed")?.call1((slf, callback))
     }
 
+    /// Calls `callback()` from a background thread when the object exists; it may have failed.
+    fn _on_ready<'py>(slf: &Bound<'py, Self>, callback: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ray.notices")?.getattr("when_ready")?.call1((slf, callback))
+    }
+
     /// The id of the task the object comes from.
     fn task_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = ids::task_bytes(self.id.task, self.cluster, ids::JOB);
-        py.import("ray.ids")?.getattr("TaskID")?.call1((PyBytes::new(py, &bytes),))
+        py.import("ray.ids")?.getattr("TaskID")?.call1((PyBytes::new(py, &self.bytes()[..ids::TASK_BYTES]),))
     }
+
+    /// The id of the job the object was made in.
+    fn job_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("ray.ids")?.getattr("JobID")?.call1((PyBytes::new(py, &self.bytes()[20..ids::TASK_BYTES]),))
+    }
+
+    /// Bytes that name the process the object belongs to; none for a reference that is of no cluster.
+    fn owner_address<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = self.bytes();
+        PyBytes::new(py, if self.client.is_some() { &bytes[8..20] } else { &[] })
+    }
+
+    /// Where the reference was made: not recorded, hence empty.
+    fn call_site(&self) -> &'static str {
+        ""
+    }
+
+    /// How tensors of the object travel: None, as every value does.
+    fn tensor_transport(&self) {}
 
     #[classmethod]
     fn __class_getitem__<'py>(class: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -253,18 +306,27 @@ fn imported<'py>(
 
 /// Unpickles a reference.
 #[pyfunction]
-pub(crate) fn rebuild_reference(id: (u32, u64, u32, u64), declared: Option<Py<PyAny>>) -> PyResult<ObjectRef> {
+pub(crate) fn rebuild_reference(
+    py: Python<'_>,
+    id: (u32, u64, u32, u64),
+    declared: Option<Py<PyAny>>,
+) -> PyResult<Bound<'_, ObjectRef>> {
     let (client, seq, index, cluster) = id;
     let id = TaskId { client: ClientId(client), seq }.result(index);
     if cluster == 0 {
-        return Ok(ObjectRef { id, client: None, cluster, declared });
+        return Bound::new(py, ObjectRef::with(id, None, cluster, declared));
     }
-    let client = session::current_if_any().ok_or_else(|| {
-        PyTypeError::new_err("An object reference can only be unpickled in a process that uses ray. Call ray.init() first.")
-    })?;
+    let Some(client) = session::current_if_any() else {
+        if let Some(local) = session::local_mode(py)? {
+            return Ok(local.call_method1("reference_of", (seq, index))?.cast_into()?);
+        }
+        return Err(PyTypeError::new_err(
+            "An object reference can only be unpickled in a process that uses ray. Call ray.init() first.",
+        ));
+    };
     if client.identity().cluster != cluster {
-        return Ok(ObjectRef { id, client: None, cluster, declared });
+        return Bound::new(py, ObjectRef::with(id, None, cluster, declared));
     }
     client.retain(id);
-    Ok(ObjectRef { id, client: Some(client), cluster, declared })
+    Bound::new(py, ObjectRef::with(id, Some(client), cluster, declared))
 }

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use ray_client::{Client, Notice as ClientNotice, WaitEnd};
-use ray_protocol::control::{AnswerPart, KeyValueOperation, Question, Role};
+use ray_protocol::control::{AnswerPart, KeyValueOperation, Question, Role, TaskRow, TaskState};
 use ray_protocol::{ObjectId, TaskId};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -33,6 +33,15 @@ pub(crate) fn current(py: Python<'_>) -> PyResult<Client> {
             current_if_any().ok_or_else(|| PyRuntimeError::new_err("Ray has not been started yet. Call ray.init() first."))
         }
     }
+}
+
+/// The module `ray.local_mode`, if this process runs its tasks itself. Looked at only where there is no membership, so that it costs
+/// the calls of a real cluster nothing.
+#[cold]
+pub(crate) fn local_mode(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let module = modules.call_method1("get", ("ray.local_mode",))?;
+    Ok(if !module.is_none() && module.call_method0("is_active")?.is_truthy()? { Some(module) } else { None })
 }
 
 /// The membership a reference is used in. A reference never starts a cluster: one that exists is of a cluster that was.
@@ -267,8 +276,13 @@ pub(crate) fn cluster_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// Why an object is not there yet, in words.
 #[pyfunction]
 pub(crate) fn explain(py: Python<'_>, reference: &crate::object_ref::ObjectRef) -> PyResult<String> {
+    text(py, Question::Explain(reference.id()))
+}
+
+/// The words that answer a question.
+pub(crate) fn text(py: Python<'_>, question: Question) -> PyResult<String> {
     let mut text = String::new();
-    for part in ask(py, Question::Explain(reference.id()))? {
+    for part in ask(py, question)? {
         if let AnswerPart::Text(words) = part {
             text.push_str(&words);
         }
@@ -315,6 +329,31 @@ pub(crate) fn graph(py: Python<'_>) -> PyResult<(Bound<'_, PyDict>, Bound<'_, Py
         }
     }
     Ok((names, rows, folded))
+}
+
+/// When the tasks that have ended were submitted, ran and ended: (task id, function name, worker, submitted, began, ended, whether it
+/// gave values); times in microseconds of the machine's monotonic clock. The beginning is the end less the time it ran.
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+pub(crate) fn task_times(py: Python<'_>) -> PyResult<Vec<(Bound<'_, PyBytes>, String, u32, u64, u64, u64, bool)>> {
+    let cluster = current(py)?.identity().cluster;
+    let (mut names, mut rows) = (hashbrown::HashMap::new(), Vec::new());
+    for part in ask(py, Question::Graph)? {
+        match part {
+            AnswerPart::Functions(functions) => names.extend(functions),
+            AnswerPart::Tasks(tasks) => rows.extend(tasks),
+            _ => {}
+        }
+    }
+    let ended = rows.into_iter().filter(|row| matches!(row.state, TaskState::Finished | TaskState::Failed));
+    let row = |row: TaskRow| {
+        let end = row.submitted_us + u64::from(row.took_us);
+        let began = end.saturating_sub(u64::from(row.run_time_us)).max(row.submitted_us);
+        let name = names.get(&row.function).cloned().unwrap_or_default();
+        let id = PyBytes::new(py, &ids::task_bytes(row.task, cluster, ids::JOB));
+        (id, name, row.worker.0, row.submitted_us, began, end, row.state == TaskState::Finished)
+    };
+    Ok(ended.map(row).collect())
 }
 
 /// The cluster's key-value store: operation is "put", "get", "delete" or "list".

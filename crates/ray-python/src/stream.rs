@@ -11,20 +11,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 use ray_client::{Client, Demand, Incoming, WaitEnd};
-use ray_protocol::record::{self, Argument, BodyReader, flag};
-use ray_protocol::{CallOptions, TaskId};
+use ray_protocol::TaskId;
+use ray_protocol::record;
 use std::time::Instant;
-
-/// What a call asks of its worker.
-pub(crate) fn options_of(task: &Incoming) -> CallOptions {
-    if task.header.flags & flag::OPTIONS == 0 {
-        return CallOptions::default();
-    }
-    match BodyReader::new(&task.body, task.header.arguments).next_argument() {
-        Some(Ok(Argument::Inline(bytes))) => CallOptions::decode(bytes),
-        _ => CallOptions::default(),
-    }
-}
 
 /// How far a stream is.
 pub(crate) struct Progress {
@@ -43,7 +32,7 @@ impl Progress {
             task: task.task(),
             yielded: 0,
             sent_before: task.header.returns,
-            most_untaken: options_of(task).most_untaken,
+            most_untaken: task.options().unwrap_or_default().most_untaken,
             record: Vec::new(),
         }
     }
@@ -65,7 +54,7 @@ impl Progress {
         record::write_result_header(&mut self.record, self.task.seq, self.yielded, 1, true, 0);
         write_value(py, client, self.task.result(self.yielded), &item, &mut self.record)?;
         drop(item); // before the function goes on: it may be large
-        client.send_item(self.task.client, &self.record);
+        client.send_item(self.task, &self.record);
         Ok(())
     }
 

@@ -91,6 +91,14 @@ impl Zygote {
         send(&mut self.connection, &FromZygote::Spawned { spawn, pid }, pipes)?;
         Ok(())
     }
+
+    /// Tells the scheduler that a worker could not be forked; what there is to say of it is in the pipes.
+    fn not_spawned(&mut self, spawn: u64, stdout: i32, stderr: i32) -> PyResult<()> {
+        let pipes = vec![ray_shm::sys::take_fd(stdout)?, ray_shm::sys::take_fd(stderr)?];
+        send(&mut self.connection, &FromZygote::Spawned { spawn, pid: 0 }, pipes)?;
+        send(&mut self.connection, &FromZygote::Exited { spawn, code: Some(1), signal: None }, Vec::new())?;
+        Ok(())
+    }
 }
 
 impl Zygote {

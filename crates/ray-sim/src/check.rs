@@ -15,6 +15,10 @@ pub struct Faults {
     pub finite_retries: bool,
     /// Tasks cancelled.
     pub cancels: u64,
+    /// How many in a thousand attempts raise something after which the task is to be tried again.
+    pub flaky: u64,
+    /// After how many in a thousand tasks a worker ends by itself.
+    pub retires: u64,
     /// Whether actors are killed, dropped or fail to start.
     pub actors_end: bool,
 }
@@ -68,6 +72,7 @@ impl Cause {
             | Failure::StoreFull { .. }
             | Failure::Deadlock { .. }
             | Failure::Unschedulable { .. }
+            | Failure::TimedOut { .. }
             | Failure::ActorUnschedulable { .. }
             | Failure::StreamEnded => Cause::Unexpected,
         }
@@ -78,7 +83,7 @@ impl Cause {
 pub fn judge(object: ObjectId, expect: &Expect, outcome: &Outcome, faults: &Faults) -> Check {
     let honest = match outcome {
         Outcome::Value(content) => expect.value == Some(content.value) && expect.inner.len() == content.inner.len(),
-        Outcome::Failed(Cause::Planned) => expect.value.is_none(),
+        Outcome::Failed(Cause::Planned) => expect.value.is_none() || (faults.flaky > 0 && faults.finite_retries),
         // A task cancelled by force is one whose worker was killed, and is not tried again.
         Outcome::Failed(Cause::Crashed) => faults.kills > 0 && (faults.finite_retries || faults.cancels > 0),
         Outcome::Failed(Cause::OwnerDied) => faults.kills > 0,

@@ -132,6 +132,12 @@ pub struct Cluster {
     pub(crate) crashed: BTreeSet<TaskId>,
     /// I4: what each life of an actor ran last of each caller.
     pub(crate) actor_calls: BTreeMap<(TaskId, u32, ClientId), u64>,
+    /// I4: constructors begun, by actor.
+    pub(crate) lives: BTreeMap<TaskId, u32>,
+    /// How often an actor may be restarted.
+    pub(crate) restarts: BTreeMap<TaskId, i64>,
+    /// Calls that may overtake others.
+    pub(crate) unordered: BTreeSet<TaskId>,
     pub(crate) tally: Tally,
     /// What a bug planted on purpose does to a message to the scheduler.
     pub(crate) mutation: Option<fn(&ToScheduler, u64) -> bool>,
@@ -170,6 +176,9 @@ impl Cluster {
             retries: BTreeMap::new(),
             crashed: BTreeSet::new(),
             actor_calls: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            restarts: BTreeMap::new(),
+            unordered: BTreeSet::new(),
             tally: Tally::default(),
             mutation: None,
             mutable_messages: 0,
@@ -392,6 +401,12 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// A process ends by itself: everything it said has left before.
+    pub(crate) fn leaves(&mut self, proc: ProcId) {
+        self.procs[proc].unsent.clear();
+        self.dies(proc);
     }
 
     /// A process ends at once: what it wrote to its socket arrives, what it wrote into its rings stays.

@@ -4,10 +4,10 @@ use crate::check::{Cause, Check, Outcome, judge};
 use crate::cluster::Cluster;
 use crate::link::MICRO;
 use crate::process::{Execution, Frame, Proc, ProcId, Role, Unstarted, Wait};
-use crate::program::{Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
+use crate::program::{Call, Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
 use crate::ring::Lane;
 use crate::shell::booked;
-use crate::streams::{Taking, Yielding};
+use crate::streams::{Intake, Yielding};
 use crate::tally::Tally;
 use ray_core::process::{ActorCall, ObjectView, Process, TaskSpec};
 use ray_protocol::control::{ActorMessage, ActorSpec, ToScheduler};
@@ -36,6 +36,17 @@ impl Constructor {
     }
 }
 
+/// What a program takes out of a value it gets.
+#[derive(Debug, Clone, Copy)]
+enum Taking {
+    /// Its number.
+    Value,
+    /// So many references.
+    References(usize),
+    /// The handle of an actor.
+    Actor,
+}
+
 impl Cluster {
     /// A process goes on with what it runs, or begins the next task.
     pub(crate) fn run_program(&mut self, proc: ProcId) -> Check {
@@ -45,6 +56,15 @@ impl Cluster {
         }
         if self.procs[proc].frame.is_some() {
             self.step(proc)?;
+        } else if self.procs[proc].retires {
+            if self.core(proc).expects_news() {
+                self.run_soon(proc, 1000 * MICRO);
+            } else {
+                self.tally.count("workers that ended by themselves");
+                self.say(proc, ToScheduler::Retire { waits: false });
+                self.leaves(proc);
+            }
+            return Ok(());
         } else if let Some(task) = self.procs[proc].unstarted.pop_front() {
             self.begin(proc, task)?;
         } else if self.procs[proc].actor.is_some_and(|own| own.finishing) && self.rings_are_empty(proc)? {
@@ -85,12 +105,14 @@ impl Cluster {
         if retries >= 0 && attempts > 1 + retries as u32 {
             return Err(format!("I3: task {id} with {retries} retries begins for the {attempts}th time"));
         }
-        if let Some(own) = self.procs[proc].actor {
+        if let Some(own) = self.procs[proc].actor.filter(|_| !self.unordered.contains(&id)) {
             let last = self.actor_calls.entry((own.actor, own.restarts, from)).or_default();
-            if *last >= header.seq {
+            // One that is tried again because of what it raised comes late.
+            let is_late = header.attempt > 0 && self.plan.faults.flaky > 0;
+            if *last >= header.seq && !is_late {
                 return Err(format!("I4: actor {} runs call {} of client {from} after {last}", own.actor, header.seq));
             }
-            *last = header.seq;
+            *last = header.seq.max(*last);
         }
         // What was booked for this process is claimed before anything else: it may be the only claim there is.
         let claims = booked(&header, &body);
@@ -181,8 +203,10 @@ impl Cluster {
             }
             Op::Yield { value, inner, stored } => return self.yield_item(proc, value, &inner, stored),
             Op::Put { value, inner, stored } => self.put(proc, value, &inner, stored),
-            Op::Get(slot) => return self.get(proc, slot, None),
-            Op::Unpack(slot, count) => return self.get(proc, slot, Some(count)),
+            Op::Get(slot) => return self.get(proc, slot, Taking::Value),
+            Op::Unpack(slot, count) => return self.get(proc, slot, Taking::References(count)),
+            Op::Unwrap(slot) => return self.get(proc, slot, Taking::Actor),
+            Op::Wrap { actor, value, stored } => self.wrap(proc, actor, value, stored),
             Op::Drop(slot) => {
                 if let Some(object) = frame.slots[slot].take() {
                     self.core(proc).release(object);
@@ -198,15 +222,15 @@ impl Cluster {
                 }
             }
             Op::Create(creation) => self.create(proc, &creation),
-            Op::Call { actor, program, nested, retries, .. } => self.call(proc, actor, program, &nested, retries),
+            Op::Call(call) => self.call(proc, &call),
             Op::KillActor { actor, no_restart } => {
-                if let Some(actor) = frame.actors[actor] {
+                if let Some((actor, _)) = frame.actors[actor] {
                     self.say(proc, ToScheduler::Actor(ActorMessage::Kill { actor, no_restart }));
                 }
             }
             Op::DropActor(actor) => {
-                if let Some(actor) = frame.actors[actor].take() {
-                    self.core(proc).release_actor(actor, false);
+                if let Some((actor, weak)) = frame.actors[actor].take() {
+                    self.core(proc).release_actor(actor, weak);
                 }
             }
             Op::Find(name) => {
@@ -243,12 +267,16 @@ impl Cluster {
         self.frame(proc).slots.push(task.map(|task| task.result(0)));
     }
 
-    fn open(&mut self, proc: ProcId, spawn: &Spawn, actor: Option<usize>) {
+    fn open(&mut self, proc: ProcId, spawn: &Spawn, actor: Option<(usize, bool)>) {
         let task = match actor {
             None => self.submit(proc, spawn, flag::STREAM),
-            Some(actor) => self.submit_call(proc, actor, spawn.program, &spawn.nested, spawn.retries, flag::STREAM),
+            Some((actor, unordered)) => {
+                let Spawn { program, by_ref, nested, retries, expect, .. } = spawn.clone();
+                let call = Call { actor, program, by_ref, nested, retries, unordered, expect };
+                self.submit_call(proc, &call, flag::STREAM)
+            }
         };
-        let taking = task.map(|task| Taking { task, program: spawn.program, taken: 0, failed: false });
+        let taking = task.map(|task| Intake { task, program: spawn.program, taken: 0, failed: false });
         self.frame(proc).streams.push(taking);
     }
 
@@ -275,6 +303,7 @@ impl Cluster {
             shape,
             max_retries: spawn.retries,
             parent: self.parent(proc),
+            shown_as: None,
         };
         let task = self.core(proc).submit(spec);
         self.retries.insert(task, spawn.retries);
@@ -287,6 +316,10 @@ impl Cluster {
             self.frame(proc).slots.push(None);
             return;
         };
+        self.put_with(proc, value, inner, stored);
+    }
+
+    fn put_with(&mut self, proc: ProcId, value: u64, inner: Vec<ObjectId>, stored: bool) {
         let me = self.core(proc).id();
         let object = TaskId { client: me, seq: self.core(proc).take_seq() }.result(0);
         let bytes = Content { value, inner: inner.clone() }.encode();
@@ -318,11 +351,11 @@ impl Cluster {
         Ok(Some(Outcome::Value(Content::decode(bytes).ok_or_else(|| format!("I2: {object} is no value"))?)))
     }
 
-    /// Gets a value, and with `unpack` the references in it.
-    fn get(&mut self, proc: ProcId, slot: Slot, unpack: Option<usize>) -> Check {
+    /// Gets a value, and what is to be taken out of it.
+    fn get(&mut self, proc: ProcId, slot: Slot, taking: Taking) -> Check {
         let Some(object) = self.frame(proc).slots[slot] else {
             // What it would have come from failed before: a driver that goes on regardless.
-            self.frame(proc).slots.extend(std::iter::repeat_n(None, unpack.unwrap_or(0)));
+            self.takes_nothing(proc, taking);
             self.run_soon(proc, MICRO);
             return Ok(());
         };
@@ -337,27 +370,50 @@ impl Cluster {
         judge(object, &expect, &outcome, &self.plan.faults)?;
         count_outcome(&mut self.tally, &outcome);
         match outcome {
-            Outcome::Value(content) => {
-                if let Some(count) = unpack {
+            Outcome::Value(content) => match taking {
+                Taking::References(count) => {
                     debug_assert_eq!(count, content.inner.len());
                     for inner in content.inner {
                         self.core(proc).retain(inner);
                         self.frame(proc).slots.push(Some(inner));
                     }
-                } else {
+                }
+                Taking::Actor => {
+                    let actor = content.inner[0].task;
+                    self.core(proc).retain_actor(actor, "Actor", false);
+                    self.frame(proc).actors.push(Some((actor, false)));
+                    self.tally.count("handles taken out of values");
+                }
+                Taking::Value => {
                     let frame = self.frame(proc);
                     frame.so_far = mix(frame.so_far, content.value);
                 }
-            }
+            },
             Outcome::Failed(cause) => {
                 if !self.procs[proc].is_driver() {
                     return self.end(proc, Err(cause));
                 }
-                self.frame(proc).slots.extend(std::iter::repeat_n(None, unpack.unwrap_or(0)));
+                self.takes_nothing(proc, taking);
             }
         }
         self.run_soon(proc, MICRO);
         Ok(())
+    }
+
+    fn takes_nothing(&mut self, proc: ProcId, taking: Taking) {
+        match taking {
+            Taking::Value => {}
+            Taking::References(count) => self.frame(proc).slots.extend(std::iter::repeat_n(None, count)),
+            Taking::Actor => self.frame(proc).actors.push(None),
+        }
+    }
+
+    fn wrap(&mut self, proc: ProcId, actor: usize, value: u64, stored: bool) {
+        let Some((actor, _)) = self.frame(proc).actors[actor] else {
+            self.frame(proc).slots.push(None);
+            return;
+        };
+        self.put_with(proc, value, vec![actor.handle()], stored);
     }
 
     /// What a slot of a program must turn out to be.
@@ -380,42 +436,43 @@ impl Cluster {
             ..ActorSpec::default()
         };
         let actor = self.core(proc).create_actor(spec, &[], &nested);
-        self.frame(proc).actors.push(Some(actor));
+        self.restarts.insert(actor, creation.max_restarts);
+        self.frame(proc).actors.push(Some((actor, false)));
     }
 
-    fn call(&mut self, proc: ProcId, actor: usize, program: ProgramId, nested: &[Slot], retries: i32) {
-        let task = self.submit_call(proc, actor, program, nested, retries, 0);
+    fn call(&mut self, proc: ProcId, call: &Call) {
+        let task = self.submit_call(proc, call, 0);
         self.frame(proc).slots.push(task.map(|task| task.result(0)));
     }
 
-    fn submit_call(
-        &mut self,
-        proc: ProcId,
-        actor: usize,
-        program: ProgramId,
-        nested: &[Slot],
-        retries: i32,
-        flags: u8,
-    ) -> Option<TaskId> {
-        let (Some(actor), Some(nested)) = (self.frame(proc).actors[actor], self.objects(proc, nested)) else {
+    fn submit_call(&mut self, proc: ProcId, call: &Call, flags: u8) -> Option<TaskId> {
+        let (inputs, nested) = (self.objects(proc, &call.by_ref), self.objects(proc, &call.nested));
+        let (Some((actor, _)), Some(inputs), Some(nested)) = (self.frame(proc).actors[call.actor], inputs, nested) else {
             return None;
         };
         let mut body = Vec::new();
-        record::write_inline_argument(&mut body, &program.to_le_bytes());
+        record::write_inline_argument(&mut body, &call.program.to_le_bytes());
+        for &input in &inputs {
+            record::write_reference_argument(&mut body, input);
+        }
         write_nested(&mut body, &nested);
         let task = TaskSpec {
             flags: flag::ACTOR_CALL | flags,
             returns: 1,
-            limited: self.plan.programs[program as usize].most_untaken > 0,
-            arguments: 1,
+            limited: self.plan.programs[call.program as usize].most_untaken > 0,
+            arguments: 1 + inputs.len() as u32,
             body: body.into(),
+            inputs,
             nested,
-            max_retries: retries,
+            max_retries: call.retries,
             parent: self.parent(proc),
             ..TaskSpec::default()
         };
-        let task = self.core(proc).call(ActorCall { actor, task, unordered: false });
-        self.retries.insert(task, retries);
+        let task = self.core(proc).call(ActorCall { actor, task, unordered: call.unordered });
+        self.retries.insert(task, call.retries);
+        if call.unordered {
+            self.unordered.insert(task);
+        }
         Some(task)
     }
 
@@ -446,6 +503,11 @@ impl Cluster {
         let value = match how {
             Err(Cause::Cancelled) => Failure::Cancelled { function: String::new() }.into_value(),
             Err(cause) => cause.raised().into_value(),
+            Ok(()) if self.rng.per_mille(self.plan.faults.flaky) => {
+                self.frame(proc).retry = true;
+                self.tally.count("attempts that raised");
+                Cause::Planned.raised().into_value()
+            }
             Ok(()) => {
                 let inner: Vec<ObjectId> = returns.iter().filter_map(|&slot| slots[slot]).collect();
                 has_refs = !inner.is_empty();
@@ -466,7 +528,14 @@ impl Cluster {
     fn end_task(&mut self, proc: ProcId) -> Check {
         let mut frame = self.procs[proc].frame.take().expect("a task ends");
         if let (Some(Execution::Task { from, seq }), Some((value, has_refs))) = (frame.task, frame.result.take()) {
-            self.answer(proc, from, seq, &value, has_refs);
+            let mut marks = if frame.retry { flag::RETRY } else { 0 };
+            if self.procs[proc].actor.is_none() && self.rng.per_mille(self.plan.faults.retires) {
+                self.procs[proc].retires = true;
+                let waits = self.core(proc).expects_news();
+                self.say(proc, ToScheduler::Retire { waits });
+                marks |= flag::LAST;
+            }
+            self.answer(proc, from, seq, &value, has_refs, marks);
         }
         self.release_all(proc, frame);
         let mut peers: Vec<ProcId> = self.procs[proc].channels.values().map(|channel| channel.peer).collect();
@@ -482,8 +551,8 @@ impl Cluster {
         for object in frame.slots.into_iter().flatten().chain(frame.claims) {
             self.core(proc).release(object);
         }
-        for actor in frame.actors.into_iter().flatten() {
-            self.core(proc).release_actor(actor, false);
+        for (actor, weak) in frame.actors.into_iter().flatten() {
+            self.core(proc).release_actor(actor, weak);
         }
         for taking in frame.streams.into_iter().flatten() {
             self.core(proc).drop_stream(taking.task);

@@ -2,7 +2,7 @@
 
 use crate::link::Nanos;
 use crate::program::ProgramId;
-use crate::streams::{Taking, Yielding};
+use crate::streams::{Intake, Yielding};
 use ray_core::process::Process;
 use ray_protocol::record::TaskHeader;
 use ray_protocol::{ClientId, NodeId, ObjectId, TaskId, Value};
@@ -36,6 +36,8 @@ pub struct Proc {
     pub timer: Option<Nanos>,
     /// The actor it became, and whether it is to end after what is queued.
     pub actor: Option<ActorSelf>,
+    /// It has run its share of tasks, and ends when nothing it submitted is under way.
+    pub retires: bool,
 }
 
 /// What a process is.
@@ -106,14 +108,16 @@ pub struct Frame {
     pub waits: Option<Wait>,
     /// It has ended, and its result was written: what is left to do is to send it.
     pub result: Option<(Value, bool)>,
+    /// It ended with something after which it is to be tried again.
+    pub retry: bool,
     /// It was asked to stop.
     pub cancelled: bool,
     /// Tasks it submitted, for recursive cancels.
     pub children: Vec<TaskId>,
-    /// Actors it knows.
-    pub actors: Vec<Option<TaskId>>,
+    /// Actors it knows, and whether its handle is a weak one.
+    pub actors: Vec<Option<(TaskId, bool)>>,
     /// Streams it takes items from.
-    pub streams: Vec<Option<Taking>>,
+    pub streams: Vec<Option<Intake>>,
     /// The stream it is.
     pub yielding: Option<Yielding>,
 }
@@ -161,6 +165,7 @@ impl Proc {
             unsent: Vec::new(),
             timer: None,
             actor: None,
+            retires: false,
         }
     }
 
@@ -187,6 +192,7 @@ impl Frame {
             task,
             waits: None,
             result: None,
+            retry: false,
             cancelled: false,
             children: Vec::new(),
             actors: Vec::new(),

@@ -45,15 +45,19 @@ pub enum Op {
     /// Makes an actor; it has a number among the actors of this program, not a slot.
     Create(Creation),
     /// Calls an actor; its result is a new slot.
-    Call { actor: usize, program: ProgramId, nested: Vec<Slot>, expect: Rc<Expect>, retries: i32 },
+    Call(Call),
+    /// Stores a value that contains the handle of an actor; a new slot.
+    Wrap { actor: usize, value: u64, stored: bool },
+    /// Waits for such a value and takes the handle out: the next actor of this program.
+    Unwrap(Slot),
     /// Kills an actor.
     KillActor { actor: usize, no_restart: bool },
     /// Drops the handle of an actor.
     DropActor(usize),
     /// Looks an actor up by name; it becomes the next actor of this program.
     Find(String),
-    /// Submits a task that yields, or calls such a method of an actor; it has a number among the streams of this program.
-    Open { spawn: Spawn, actor: Option<usize> },
+    /// Submits a task that yields, or calls such a method of an actor (perhaps out of order); it has a number among the streams of this program.
+    Open { spawn: Spawn, actor: Option<(usize, bool)> },
     /// Takes what follows in a stream: a new slot.
     Next(usize),
     /// Drops a stream.
@@ -77,6 +81,25 @@ pub struct Spawn {
     pub retries: i32,
     /// CPUs it holds, in halves.
     pub half_cpus: u64,
+    /// What its result must be.
+    pub expect: Rc<Expect>,
+}
+
+/// How an actor is called.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which of the program's actors.
+    pub actor: usize,
+    /// What the method does.
+    pub program: ProgramId,
+    /// Arguments by reference.
+    pub by_ref: Vec<Slot>,
+    /// References nested in an argument.
+    pub nested: Vec<Slot>,
+    /// Its `max_task_retries`.
+    pub retries: i32,
+    /// It may overtake others.
+    pub unordered: bool,
     /// What its result must be.
     pub expect: Rc<Expect>,
 }
@@ -298,13 +321,14 @@ impl Scope {
     }
 
     /// Calls an actor.
-    pub fn call(&mut self, actor: usize, program: ProgramId, nested: Vec<Slot>, expect: Rc<Expect>, retries: i32) -> Slot {
-        self.ops.push(Op::Call { actor, program, nested, expect: expect.clone(), retries });
+    pub fn call(&mut self, call: Call) -> Slot {
+        let expect = call.expect.clone();
+        self.ops.push(Op::Call(call));
         self.slot(expect)
     }
 
     /// Opens a stream of what a program yields.
-    pub fn open(&mut self, spawn: Spawn, actor: Option<usize>, items: &[Rc<Expect>]) -> usize {
+    pub fn open(&mut self, spawn: Spawn, actor: Option<(usize, bool)>, items: &[Rc<Expect>]) -> usize {
         self.streams.push((spawn.expect.clone(), items.to_vec(), 0));
         self.ops.push(Op::Open { spawn, actor });
         self.streams.len() - 1
@@ -341,6 +365,22 @@ impl Scope {
             self.items.push(Rc::new(Expect { value: Some(value), inner }));
         }
         self.ops.push(Op::Yield { value, inner, stored });
+    }
+
+    /// Stores a value with an actor's handle inside.
+    pub fn wrap(&mut self, actor: usize, value: u64, stored: bool) -> Slot {
+        self.ops.push(Op::Wrap { actor, value, stored });
+        // The handle is no object anybody could get.
+        let handle = Rc::new(Expect { value: None, inner: Vec::new() });
+        self.slot(Rc::new(Expect { value: Some(value), inner: vec![handle] }))
+    }
+
+    /// Takes the handle out of such a value.
+    pub fn unwrap(&mut self, slot: Slot) -> usize {
+        self.ops.push(Op::Unwrap(slot));
+        self.raised |= self.slots[slot].value.is_none() && !self.catches;
+        self.actors += 1;
+        self.actors - 1
     }
 
     /// Kills an actor.

@@ -49,6 +49,7 @@ impl Cluster {
                     let bytes = [&header.encode()[..], &body].concat();
                     self.push(proc, worker, Lane::Tasks, bytes);
                 }
+                Action::Devices { worker, devices } => self.push(proc, worker, Lane::Tasks, record::devices(&devices)),
                 Action::Recall(worker) => self.push(proc, worker, Lane::Tasks, record::recall().to_vec()),
                 Action::Cancel { worker, seq, force, recursive } => {
                     self.push(proc, worker, Lane::Tasks, record::cancel(seq, force, recursive).to_vec());
@@ -123,12 +124,13 @@ impl Cluster {
             FromScheduler::FlushReports { request } => {
                 self.core(proc).flush_reports();
                 self.carry_out(proc)?;
-                self.say(proc, ToScheduler::Flushed { request: *request });
+                let idle = self.core(proc).idle_leases();
+                self.say(proc, ToScheduler::Flushed { request: *request, running: Vec::new(), idle });
             }
             FromScheduler::Deadlock { task, cycle } => {
                 return Err(format!("task {task} is told of a deadlock that is none: {cycle}"));
             }
-            FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts }) => {
+            FromScheduler::Actor(ActorNotice::Become { actor, creation, restarts, .. }) => {
                 self.becomes(proc, *actor, creation, *restarts)?;
             }
             FromScheduler::Actor(ActorNotice::Finish) => {
@@ -140,10 +142,10 @@ impl Cluster {
             FromScheduler::Actor(ActorNotice::Found { request, actor }) => {
                 let frame = self.procs[proc].frame.as_mut();
                 if let Some(frame) = frame.filter(|frame| frame.waits == Some(Wait::Find(*request))) {
-                    frame.actors.push(actor.as_ref().map(|(actor, _)| *actor));
+                    frame.actors.push(actor.as_ref().map(|(actor, _)| (*actor, true)));
                     frame.at += 1;
                     if let Some((actor, _)) = actor {
-                        self.core(proc).retain_actor(*actor, "Actor", false);
+                        self.core(proc).retain_actor(*actor, "Actor", true);
                     }
                     self.wait_over(proc, Wait::Find(*request));
                 }
@@ -163,6 +165,12 @@ impl Cluster {
         let rivals = |other: &&Proc| other.alive && other.actor.is_some_and(|own| own.actor == actor);
         if self.procs.iter().any(|other| rivals(&other)) {
             return Err(format!("I4: two processes are actor {actor} at one time"));
+        }
+        let lives = self.lives.entry(actor).or_default();
+        *lives += 1;
+        let most = self.restarts.get(&actor).copied().unwrap_or(0);
+        if restarts + 1 < *lives || (most >= 0 && i64::from(restarts) > most) {
+            return Err(format!("I4: actor {actor} begins life {lives}, told of {restarts} restarts, of which it may have {most}"));
         }
         self.procs[proc].actor = Some(ActorSelf { actor, restarts, finishing: false, constructed: false });
         let plan = crate::executor::Constructor::decode(creation);
@@ -223,6 +231,7 @@ impl Cluster {
                     }
                     Record::Recall => self.give_back(proc, Some(client)),
                     Record::Consumed { seq, items } => self.consumed(proc, client, seq, items),
+                    Record::Devices(_) => {}
                     Record::Cancel { seq, force, recursive } => self.cancel_received(proc, client, seq, force, recursive)?,
                     _ => {
                         return Err(format!("process {proc} was pushed something that is no task"));
@@ -263,7 +272,7 @@ impl Cluster {
                 self.core(proc).release(object);
             }
             let failure = Failure::Cancelled { function: String::new() }.into_value();
-            self.answer(proc, from, seq, &failure, false);
+            self.answer(proc, from, seq, &failure, false, 0);
             return self.carry_out(proc);
         }
         let running = self.procs[proc].frame.as_mut().filter(
@@ -288,11 +297,12 @@ impl Cluster {
     }
 
     /// Sends the only result of a task.
-    pub(crate) fn answer(&mut self, proc: ProcId, to: ClientId, seq: u64, value: &Value, has_refs: bool) {
+    pub(crate) fn answer(&mut self, proc: ProcId, to: ClientId, seq: u64, value: &Value, has_refs: bool, marks: u8) {
         let mut bytes = Vec::new();
         let run_time_us = self.rng.pick(&[1, 20, 100, 1_000]);
         record::write_result_header(&mut bytes, seq, 0, 1, false, run_time_us);
         record::write_result_value(&mut bytes, value, has_refs);
+        record::mark_result(&mut bytes, marks);
         self.push(proc, to, Lane::Results, bytes);
     }
 
@@ -300,25 +310,21 @@ impl Cluster {
     pub(crate) fn wait_over(&mut self, proc: ProcId, wait: Wait) {
         let Some(frame) = self.procs[proc].frame.as_mut().filter(|frame| frame.waits == Some(wait)) else { return };
         frame.waits = None;
+        let task = waiting_task(frame);
         if matches!(wait, Wait::Object(_) | Wait::Demand) {
-            self.say(proc, ToScheduler::Unblocked);
+            self.say(proc, ToScheduler::Unblocked { task });
         }
         self.run_soon(proc, MICRO);
     }
 
     /// The program of this process waits: its slot is free meanwhile, and others run what was to run behind it.
     pub(crate) fn wait_for(&mut self, proc: ProcId, wait: Wait) {
-        let me = self.core(proc).id();
         let frame = self.procs[proc].frame.as_mut().expect("a program waits");
         frame.waits = Some(wait);
-        let task = match frame.task {
-            Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
-            Some(Execution::Constructor { .. }) | None => None,
-        };
-        debug_assert!(task.is_some() || self.procs[proc].is_driver() || me.0 > 0);
+        let task = waiting_task(frame);
         match wait {
-            Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object] }),
-            Wait::Demand => self.say(proc, ToScheduler::Blocked { task, objects: vec![] }),
+            Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object], enough: 1 }),
+            Wait::Demand => self.say(proc, ToScheduler::Blocked { task, objects: vec![], enough: 0 }),
             Wait::Find(_) => {}
         }
         self.give_back(proc, None);
@@ -335,6 +341,14 @@ impl Cluster {
             Value::Inline(_) | Value::Stored(_) => unreachable!("a failure encodes as Failed"),
         });
         self.say(proc, ToScheduler::Actor(ActorMessage::Constructed { actor, failure }));
+    }
+}
+
+/// The task a wait of this frame is said to be of.
+fn waiting_task(frame: &Frame) -> Option<TaskId> {
+    match frame.task {
+        Some(Execution::Task { from, seq }) => Some(TaskId { client: from, seq }),
+        Some(Execution::Constructor { .. }) | None => None,
     }
 }
 

@@ -13,7 +13,7 @@ use ray_protocol::{ClientId, ObjectId, TaskId, Value};
 
 /// A stream in a program's hands.
 #[derive(Debug, Clone, Copy)]
-pub struct Taking {
+pub struct Intake {
     /// The task that yields.
     pub task: TaskId,
     /// What it runs.

@@ -52,7 +52,7 @@ pub(super) struct Shape {
     pub(super) queue: VecDeque<u64>,
     /// The number of leases last asked for, less those granted since. Grants that were on their way while it was asked for count too, so
     /// the scheduler may think of more.
-    wanted: u32,
+    pub(super) wanted: u32,
     /// Whether the scheduler may still have a wish of ours.
     wishes: bool,
 }
@@ -81,6 +81,11 @@ impl Process {
     /// Tasks queued here, waiting for a worker.
     pub fn queued(&self) -> usize {
         self.shapes.iter().map(|shape| shape.queue.len()).sum()
+    }
+
+    /// Workers leased to this process that have nothing to do: kept for the next task, given to others who ask.
+    pub fn idle_leases(&self) -> Vec<ClientId> {
+        self.leases.iter().filter(|lease| lease.in_flight.is_empty()).map(|lease| lease.worker).collect()
     }
 
     /// Workers leased to this process, with the number of tasks in flight on each.
@@ -150,7 +155,7 @@ impl Process {
         }
     }
 
-    pub(super) fn lease_granted(&mut self, worker: ClientId, node: NodeId, resources: &Resources) {
+    pub(super) fn lease_granted(&mut self, worker: ClientId, node: NodeId, resources: &Resources, devices: &[u32]) {
         let shape = self.shape(resources);
         let state = &mut self.shapes[shape.0 as usize];
         state.wanted = state.wanted.saturating_sub(1);
@@ -170,6 +175,9 @@ impl Process {
             last_progress: self.now,
         });
         self.actions.push_back(Action::OpenChannel(worker));
+        if !devices.is_empty() {
+            self.actions.push_back(Action::Devices { worker, devices: devices.into() });
+        }
         self.dispatch(shape);
     }
 

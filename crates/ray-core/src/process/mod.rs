@@ -28,6 +28,7 @@
 //! It must not know: sockets, rings, pickles, Python.
 
 mod actors;
+mod attempts;
 mod leases;
 mod object_table;
 mod objects;
@@ -69,6 +70,13 @@ pub enum Action {
         worker: ClientId,
         /// Which task.
         seq: u64,
+    },
+    /// Tell a worker which GPUs the tasks pushed from now on may use.
+    Devices {
+        /// Which worker.
+        worker: ClientId,
+        /// Their numbers.
+        devices: Box<[u32]>,
     },
     /// Ask a worker to give back what it has not started.
     Recall(ClientId),
@@ -123,6 +131,8 @@ pub struct TaskSpec {
     pub max_retries: i32,
     /// The task that submits it.
     pub parent: Option<TaskId>,
+    /// The function it is shown as, when it has a name of its own; see [`Process::name_function`].
+    pub shown_as: Option<FunctionId>,
 }
 
 /// An interned [`Resources`]: most programs have one or two.
@@ -227,7 +237,7 @@ impl Process {
     pub fn scheduler_said(&mut self, now: Time, message: FromScheduler) {
         self.now = now;
         match message {
-            FromScheduler::Grant { worker, node, shape } => self.lease_granted(worker, node, &shape),
+            FromScheduler::Grant { worker, node, shape, devices } => self.lease_granted(worker, node, &shape, &devices),
             FromScheduler::Revoke { worker } => self.lease_revoked(worker),
             FromScheduler::Unschedulable { shape, reason } => self.shape_unschedulable(&shape, reason),
             FromScheduler::Ready { object, value } => self.foreign_value(object, value),
@@ -253,7 +263,13 @@ impl Process {
     pub fn record_arrived(&mut self, now: Time, worker: ClientId, bytes: &[u8]) -> Result<(), RecordError> {
         self.now = now;
         match record::read(bytes)? {
-            record::Record::Result { seq, first, more, run_time_us, values } => {
+            record::Record::Result { seq, first, more, retry, last, run_time_us, values } => {
+                if last {
+                    self.worker_ends(worker, seq);
+                }
+                if retry && self.retry_raised(worker, seq) {
+                    return Ok(());
+                }
                 self.result_arrived(worker, seq, first, more, run_time_us, values)
             }
             record::Record::Returned { seq } => {

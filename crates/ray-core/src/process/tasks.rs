@@ -4,7 +4,7 @@ use super::{Action, LONG_TASK, ObjectView, Process, ShapeId, TaskSpec};
 use ray_protocol::control::{GraphEvent, ToScheduler};
 use ray_protocol::record::{self, RecordError, ResultValues, TaskHeader, flag};
 use ray_protocol::value::Exit;
-use ray_protocol::{Bytes, ClientId, Failure, NodeId, ObjectId, TaskId, Value};
+use ray_protocol::{Bytes, ClientId, Failure, FunctionId, NodeId, ObjectId, TaskId, Value};
 use std::borrow::Cow;
 
 /// One task between submission and its last result.
@@ -30,6 +30,8 @@ struct Links {
     nested: Box<[ObjectId]>,
     actor: Option<TaskId>,
     parent: Option<TaskId>,
+    /// What it is called, when that is not its function's name.
+    shown_as: Option<FunctionId>,
 }
 
 impl Task {
@@ -59,6 +61,11 @@ impl Task {
     /// What to push for it: an attempt at a stream is told what has arrived.
     fn header(&self) -> TaskHeader {
         TaskHeader { returns: if self.header.is_stream() { self.arrived } else { self.header.returns }, ..self.header }
+    }
+
+    /// What users know it as.
+    pub(super) fn shown_as(&self) -> FunctionId {
+        self.links.as_ref().and_then(|links| links.shown_as).unwrap_or(self.header.function)
     }
 
     /// The task that submitted it.
@@ -98,9 +105,10 @@ impl Process {
         }
         self.report(GraphEvent::Submitted {
             seq: id.seq,
-            function: spec.function,
+            function: spec.shown_as.unwrap_or(spec.function),
             returns,
             parent: spec.parent,
+            actor,
             inputs: spec.inputs.clone(),
             at_us: self.now.as_micros(),
         });
@@ -113,7 +121,8 @@ impl Process {
             self.retain_known(object);
         }
         let flags = spec.flags | if spec.nested.is_empty() { 0 } else { flag::HAS_REFS };
-        let links = Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent };
+        let links =
+            Links { inputs: spec.inputs.into(), nested: spec.nested.into(), actor, parent: spec.parent, shown_as: spec.shown_as };
         let task = Task {
             header: TaskHeader { flags, attempt: 0, seq: id.seq, function: spec.function, returns, arguments: spec.arguments },
             body: spec.body,
@@ -202,7 +211,7 @@ impl Process {
     }
 
     pub(super) fn fail_cancelled(&mut self, seq: u64) {
-        let function = self.tasks.get(&seq).map_or_else(String::new, |task| self.function_name(task.header.function));
+        let function = self.tasks.get(&seq).map_or_else(String::new, |task| self.function_name(task.shown_as()));
         self.fail_task(seq, &Failure::Cancelled { function }.into_value());
     }
 
@@ -347,7 +356,7 @@ impl Process {
         if is_stream {
             self.stream_ended(id, !ok);
         }
-        self.report(GraphEvent::Finished { seq, ok, run_time_us });
+        self.report(GraphEvent::Finished { seq, ok, run_time_us, worker, at_us: self.now.as_micros() });
         self.finish(seq);
         if actor.is_none() {
             self.worker_progressed(worker);
@@ -382,7 +391,8 @@ impl Process {
         if is_stream {
             self.stream_ended(id, true);
         }
-        self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0 });
+        let (worker, at_us) = (ClientId::default(), self.now.as_micros());
+        self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0, worker, at_us });
         self.finish(seq);
     }
 
@@ -408,7 +418,7 @@ impl Process {
     }
 
     /// Puts tasks back at the front of their queue, in the order given.
-    fn requeue(&mut self, shape: ShapeId, tasks: impl IntoIterator<Item = u64, IntoIter: DoubleEndedIterator>) {
+    pub(super) fn requeue(&mut self, shape: ShapeId, tasks: impl IntoIterator<Item = u64, IntoIter: DoubleEndedIterator>) {
         for seq in tasks.into_iter().rev() {
             let Some(task) = self.tasks.get_mut(&seq) else { continue };
             if task.cancelled {
@@ -438,7 +448,7 @@ impl Process {
                 self.void_lost_results(worker, seq);
                 let task = self.tasks.get_mut(&seq).expect("just seen");
                 if task.retries_left == 0 || task.cancelled {
-                    let (function, attempts, cancelled) = (task.header.function, task.header.attempt, task.cancelled);
+                    let (function, attempts, cancelled) = (task.shown_as(), task.header.attempt, task.cancelled);
                     let function = self.function_name(function);
                     let failure = if cancelled && exit.signal.is_some() {
                         Failure::Cancelled { function }
@@ -467,7 +477,7 @@ impl Process {
         }
     }
 
-    fn learn_run_time(&mut self, function: ray_protocol::FunctionId, run_time_us: u32) {
+    fn learn_run_time(&mut self, function: FunctionId, run_time_us: u32) {
         let sample = run_time_us as f32;
         let mean = self.run_times.entry(function).or_insert(sample);
         // A rise is believed at once, a fall slowly: pushing behind a long task costs more than not pushing behind a short one.

@@ -4,6 +4,7 @@ mod streams;
 
 use super::*;
 use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec};
+use ray_protocol::record::flag;
 use ray_protocol::value::Exit;
 use ray_protocol::{Failure, Location, Resources, SegmentId};
 
@@ -75,7 +76,7 @@ fn submit(process: &mut Process, inputs: &[ObjectId]) -> ObjectId {
 }
 
 fn grant(process: &mut Process, worker: ClientId) {
-    process.scheduler_said(at(0), FromScheduler::Grant { worker, node: HERE, shape: Resources::cpus(1) });
+    process.scheduler_said(at(0), FromScheduler::Grant { worker, node: HERE, shape: Resources::cpus(1), devices: vec![] });
 }
 
 fn answer(process: &mut Process, worker: ClientId, seq: u64, value: &Value, has_refs: bool) {
@@ -477,4 +478,131 @@ fn a_record_no_worker_sends_is_an_error() {
     let mut process = process();
     assert!(process.record_arrived(at(0), WORKER, &record::recall()).is_err());
     assert!(process.record_arrived(at(0), WORKER, &[1, 2, 3]).is_err());
+}
+
+#[test]
+fn an_unordered_call_waits_aside_and_goes_when_its_input_comes() {
+    let mut process = process();
+    let actor = process.create_actor(ActorSpec::default(), &[], &[]);
+    let first = call(&mut process, actor, 0);
+    let late = TaskSpec { max_retries: 0, ..task(&mut process, &[first]) };
+    let late = process.call(ActorCall { actor, task: late, unordered: true });
+    let last = call(&mut process, actor, 0);
+    process.release_actor(actor, false);
+    actions(&mut process);
+    notice(&mut process, ActorNotice::Alive { actor, worker: WORKER, restarts: 0 });
+    let pushed = [Action::OpenChannel(WORKER), push(WORKER, first.task.seq), push(WORKER, last.task.seq)];
+    assert_eq!(actions(&mut process), pushed);
+    answer(&mut process, WORKER, first.task.seq, &inline("x"), false);
+    assert_eq!(actions(&mut process), [push(WORKER, late.seq)]);
+}
+
+// -- attempts that are repeated, workers that end ---------------------------------------------------------------------------
+
+fn answer_marked(process: &mut Process, worker: ClientId, seq: u64, value: &Value, marks: u8) {
+    let mut bytes = Vec::new();
+    record::write_result_header(&mut bytes, seq, 0, 1, false, 10);
+    record::write_result_value(&mut bytes, value, false);
+    record::mark_result(&mut bytes, marks);
+    process.record_arrived(at(1), worker, &bytes).expect("a well-formed result");
+}
+
+fn raised() -> Value {
+    Failure::Raised(vec![1]).into_value()
+}
+
+#[test]
+fn a_failure_that_is_to_be_tried_again_is_as_long_as_there_are_retries() {
+    let mut process = process();
+    let result = pushed(&mut process, 1);
+    answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
+    assert_eq!(process.value(result), ObjectView::Pending);
+    assert_eq!(actions(&mut process), [push(WORKER, 1)]);
+    assert_eq!(process.pushable(1).expect("it is there").0.attempt, 1);
+    answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
+    assert_eq!(failure_of(&process, result), Failure::Raised(vec![1]));
+    actions(&mut process);
+    assert!(!process.expects_news());
+}
+
+#[test]
+fn the_value_of_a_later_attempt_counts() {
+    let mut process = process();
+    let result = pushed(&mut process, -1);
+    for _ in 0..5 {
+        answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
+        actions(&mut process);
+    }
+    answer(&mut process, WORKER, 1, &inline("value"), false);
+    assert_eq!(process.value(result), ObjectView::Ready(&inline("value")));
+}
+
+#[test]
+fn a_cancelled_task_is_not_tried_again() {
+    let mut process = process();
+    let result = pushed(&mut process, -1);
+    process.cancel(result.task, false, false);
+    answer_marked(&mut process, WORKER, 1, &raised(), flag::RETRY);
+    assert_eq!(failure_of(&process, result), Failure::Raised(vec![1]));
+    actions(&mut process);
+}
+
+#[test]
+fn what_was_pushed_behind_the_last_task_of_a_worker_goes_elsewhere_uncounted() {
+    let mut process = process();
+    let first = pushed(&mut process, 0);
+    answer(&mut process, WORKER, 1, &inline("quick"), false); // so that several are pushed at a time
+    let (second, third) = (pushed(&mut process, 0), pushed(&mut process, 0));
+    assert_eq!(process.leases().collect::<Vec<_>>(), [(WORKER, 2)]);
+    answer_marked(&mut process, WORKER, 2, &inline("last"), flag::LAST);
+    assert_eq!(process.value(second), ObjectView::Ready(&inline("last")));
+    assert_eq!(process.leases().count(), 0);
+    assert_eq!(actions(&mut process), [want(1)]);
+    lose(&mut process, WORKER, Some(2));
+    grant(&mut process, OTHER);
+    assert_eq!(actions(&mut process), [Action::OpenChannel(OTHER), push(OTHER, 3), want(0)]);
+    assert_eq!(process.pushable(3).expect("it is there").0.attempt, 0);
+    answer(&mut process, OTHER, 3, &inline("third"), false);
+    assert_eq!(process.value(third), ObjectView::Ready(&inline("third")));
+    assert_eq!(process.value(first), ObjectView::Ready(&inline("quick")));
+}
+
+#[test]
+fn a_last_task_that_failed_is_tried_again_elsewhere() {
+    let mut process = process();
+    pushed(&mut process, 1);
+    answer_marked(&mut process, WORKER, 1, &raised(), flag::LAST | flag::RETRY);
+    assert_eq!(actions(&mut process), [want(1)]);
+    grant(&mut process, OTHER);
+    assert_eq!(actions(&mut process), [Action::OpenChannel(OTHER), push(OTHER, 1), want(0)]);
+}
+
+#[test]
+fn a_worker_hears_which_gpus_come_with_the_lease_before_its_first_task() {
+    let mut process = process();
+    submit(&mut process, &[]);
+    actions(&mut process);
+    let granted = FromScheduler::Grant { worker: WORKER, node: HERE, shape: Resources::cpus(1), devices: vec![2, 3] };
+    process.scheduler_said(at(0), granted);
+    let told = Action::Devices { worker: WORKER, devices: [2, 3].into() };
+    assert_eq!(actions(&mut process), [Action::OpenChannel(WORKER), told, push(WORKER, 1), want(0)]);
+}
+
+#[test]
+fn a_call_that_is_tried_again_keeps_an_actor_that_nobody_has_a_handle_of() {
+    let mut process = process();
+    let actor = TaskId { client: OTHER, seq: 7 };
+    process.retain_actor(actor, "Actor", false);
+    process.scheduler_said(at(0), FromScheduler::Actor(ActorNotice::Alive { actor, worker: WORKER, restarts: 0 }));
+    let task = TaskSpec { returns: 1, max_retries: 1, ..TaskSpec::default() };
+    let result = process.call(ActorCall { actor, task, unordered: false }).result(0);
+    process.release_actor(actor, false);
+    actions(&mut process);
+    let seq = result.task.seq;
+    answer_marked(&mut process, WORKER, seq, &raised(), flag::RETRY);
+    assert_eq!(actions(&mut process), [push(WORKER, seq)]);
+    answer(&mut process, WORKER, seq, &inline("value"), false);
+    assert_eq!(process.value(result), ObjectView::Ready(&inline("value")));
+    assert_eq!(process.actor(actor), None);
+    actions(&mut process);
 }

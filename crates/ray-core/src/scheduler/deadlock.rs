@@ -1,25 +1,37 @@
 //! Waits: what blocks which task, and whether a set of waits can never end.
 //!
-//! The wait-for graph has an edge from a blocked task to each task whose result it waits for, and from a task that has not started to the
-//! tasks its inputs come from. A cycle can never resolve by itself. It is looked for only when a wait has lasted a while, after asking
-//! every client for its buffered graph news, so that a cycle is reported only if it is really there.
+//! A blocked task needs the tasks whose results it waits for (all of them, or as many as its wait asks for); a task that has not started
+//! needs those its inputs come from; a call whose actor is full of blocked calls needs one of these to end. Whatever cannot go on however
+//! the others go on is stuck, for ever. It is looked for only when a wait has lasted a while, after asking every client for its buffered
+//! graph news, so that a circle is reported only if it is really there.
 
 use super::Scheduler;
+use super::workers::Work;
 use crate::Time;
 use ray_protocol::control::{FromScheduler, TaskState};
 use ray_protocol::{ClientId, ObjectId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A client's wait.
+/// A wait.
 #[derive(Debug)]
 pub(super) struct Blocked {
-    /// The waiting task; None for a driver.
-    pub(super) task: Option<TaskId>,
     /// What it waits for.
     pub(super) objects: Vec<ObjectId>,
-    pub(super) since: Time,
+    /// How many of these it cannot do without; 0: it may go on without any.
+    enough: usize,
+    since: Time,
 }
+
+/// What a task that does not run cannot go on without: this many of these tasks have to end.
+#[derive(Debug)]
+struct Needs {
+    tasks: Vec<TaskId>,
+    enough: usize,
+}
+
+/// Everything that is blocked, by task.
+type Waits<'a> = BTreeMap<TaskId, (ClientId, &'a Blocked)>;
 
 /// A search in progress: who still has to send its graph news.
 #[derive(Debug)]
@@ -56,10 +68,13 @@ impl Check {
 }
 
 impl Scheduler {
-    pub(super) fn blocked(&mut self, client: ClientId, task: Option<TaskId>, objects: Vec<ObjectId>) {
-        let since = self.now;
-        self.clients.get_mut(&client).expect("the caller checked").blocked = Some(Blocked { task, objects, since });
-        self.change_worker(client, |worker| worker.is_blocked = true);
+    pub(super) fn blocked(&mut self, client: ClientId, task: Option<TaskId>, objects: Vec<ObjectId>, enough: u32) {
+        let blocked = Blocked { objects, enough: enough as usize, since: self.now };
+        self.clients.get_mut(&client).expect("the caller checked").waits.insert(task, blocked);
+        // An actor that runs many calls goes on with the others: it lends nothing.
+        if !self.runs_many(client) {
+            self.change_worker(client, |worker| worker.is_blocked = true);
+        }
         if task.is_some() {
             let due = self.now.plus(FIRST_CHECK);
             // A new wait may close a cycle: the next search is soon, however rare searches have become.
@@ -76,9 +91,13 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn unblocked(&mut self, client: ClientId) {
-        self.clients.get_mut(&client).expect("the caller checked").blocked = None;
+    pub(super) fn unblocked(&mut self, client: ClientId, task: Option<TaskId>) {
+        self.clients.get_mut(&client).expect("the caller checked").waits.remove(&task);
         self.change_worker(client, |worker| worker.is_blocked = false);
+    }
+
+    fn runs_many(&self, client: ClientId) -> bool {
+        matches!(self.workers.get(&client).map(|worker| &worker.work), Some(Work::Actor { actor, .. }) if self.calls_at_once(*actor) > 1)
     }
 
     /// The time of a search has come, or of the answers it waits for.
@@ -91,7 +110,7 @@ impl Scheduler {
             self.search_deadlock(); // somebody did not answer in time
             return;
         }
-        if !self.clients.values().any(|client| client.blocked.as_ref().is_some_and(|blocked| blocked.task.is_some())) {
+        if !self.clients.values().any(|client| client.waits.keys().any(Option::is_some)) {
             self.deadlock_check = None;
             return;
         }
@@ -118,26 +137,8 @@ impl Scheduler {
     }
 
     fn search_deadlock(&mut self) {
-        let waits: BTreeMap<TaskId, (ClientId, Vec<TaskId>)> = self
-            .clients
-            .iter()
-            .filter_map(|(client, state)| {
-                let blocked = state.blocked.as_ref()?;
-                let on = blocked.objects.iter().filter(|object| !self.has_value(**object)).map(|object| object.task).collect();
-                Some((blocked.task?, (*client, on)))
-            })
-            .collect();
-        if let Some(cycle) = waits.keys().find_map(|&task| self.cycle_from(task, &waits)) {
-            let text = self.cycle_in_words(&cycle, &waits);
-            // One wait has to end. The youngest: the others are what it was started for.
-            let victim = cycle.iter().filter(|task| waits.contains_key(task)).max_by_key(|task| {
-                let (client, _) = waits[task];
-                self.clients[&client].blocked.as_ref().map(|blocked| blocked.since)
-            });
-            if let Some(&task) = victim {
-                let (client, _) = waits[&task];
-                self.send(client, FromScheduler::Deadlock { task, cycle: text });
-            }
+        if let Some((client, task, cycle)) = self.find_deadlock() {
+            self.send(client, FromScheduler::Deadlock { task, cycle });
         }
         let check = self.deadlock_check.as_mut().expect("a search is going on");
         check.request = None;
@@ -146,49 +147,106 @@ impl Scheduler {
         check.due = self.now.plus(check.pause);
     }
 
-    /// A path of waits from `start` back to itself.
-    fn cycle_from(&self, start: TaskId, waits: &BTreeMap<TaskId, (ClientId, Vec<TaskId>)>) -> Option<Vec<TaskId>> {
-        let mut visited = BTreeSet::new();
-        let mut path: Vec<(TaskId, Vec<TaskId>)> = vec![(start, self.waits_on(start, waits))];
-        while let Some((_, next)) = path.last_mut() {
-            let Some(task) = next.pop() else {
-                path.pop();
+    /// A circle of waits: whose wait is to end, and the circle in words.
+    fn find_deadlock(&self) -> Option<(ClientId, TaskId, String)> {
+        let mut waits = Waits::new();
+        for (client, state) in &self.clients {
+            waits.extend(state.waits.iter().filter_map(|(task, blocked)| Some(((*task)?, (*client, blocked)))));
+        }
+        let stuck = self.stuck(&waits);
+        // From any stuck task on, what it needs and is stuck too leads round in a circle.
+        let mut path: Vec<TaskId> = Vec::new();
+        let mut next = *waits.keys().find(|task| stuck.contains_key(task))?;
+        let begin = loop {
+            if let Some(at) = path.iter().position(|task| *task == next) {
+                break at;
+            }
+            path.push(next);
+            next = *stuck[&next].tasks.iter().find(|task| stuck.contains_key(task)).expect("what is stuck needs what is stuck");
+        };
+        let cycle = &path[begin..];
+        // One wait has to end. The youngest: the others are what it was started for.
+        let victim = cycle.iter().filter(|task| waits.contains_key(task)).max_by_key(|task| waits[task].1.since)?;
+        Some((waits[victim].0, *victim, self.cycle_in_words(cycle, &waits)))
+    }
+
+    /// The tasks that can never go on, and what each would need.
+    fn stuck(&self, waits: &Waits<'_>) -> BTreeMap<TaskId, Needs> {
+        let mut needs: BTreeMap<TaskId, Needs> = BTreeMap::new();
+        let mut dependents: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
+        let mut free: Vec<TaskId> = Vec::new();
+        let mut met: Vec<TaskId> = waits.keys().copied().collect();
+        let mut seen: BTreeSet<TaskId> = met.iter().copied().collect();
+        while let Some(task) = met.pop() {
+            let its = self.needs(task, waits);
+            if its.enough == 0 {
+                free.push(task);
                 continue;
-            };
-            if task == start {
-                return Some(path.iter().map(|(task, _)| *task).collect());
             }
-            if visited.insert(task) {
-                let onward = self.waits_on(task, waits);
-                path.push((task, onward));
+            for &other in &its.tasks {
+                dependents.entry(other).or_default().push(task);
+                if seen.insert(other) {
+                    met.push(other);
+                }
+            }
+            needs.insert(task, its);
+        }
+        // What is free frees what needs it.
+        while let Some(ends) = free.pop() {
+            for task in dependents.remove(&ends).unwrap_or_default() {
+                let Some(its) = needs.get_mut(&task) else { continue };
+                its.enough -= 1;
+                if its.enough == 0 {
+                    needs.remove(&task);
+                    free.push(task);
+                }
             }
         }
-        None
+        needs
     }
 
-    /// The tasks a task cannot go on without.
-    fn waits_on(&self, task: TaskId, waits: &BTreeMap<TaskId, (ClientId, Vec<TaskId>)>) -> Vec<TaskId> {
-        if let Some((_, on)) = waits.get(&task) {
-            return on.clone();
+    fn needs(&self, task: TaskId, waits: &Waits<'_>) -> Needs {
+        if let Some((_, blocked)) = waits.get(&task) {
+            let missing: Vec<TaskId> =
+                blocked.objects.iter().filter(|object| !self.has_value(**object)).map(|object| object.task).collect();
+            let there = blocked.objects.len() - missing.len();
+            return Needs { tasks: missing, enough: blocked.enough.saturating_sub(there) };
         }
-        match self.graph.task(task) {
-            Some(row) if row.state == TaskState::Pending => {
-                row.inputs.iter().filter(|input| !self.has_value(**input)).map(|input| input.task).collect()
-            }
-            _ => Vec::new(),
+        let nothing = Needs { tasks: Vec::new(), enough: 0 };
+        let Some(row) = self.graph.task(task).filter(|row| row.state == TaskState::Pending) else { return nothing };
+        let inputs: Vec<TaskId> = row.inputs.iter().filter(|input| !self.has_value(**input)).map(|input| input.task).collect();
+        if !inputs.is_empty() {
+            return Needs { enough: inputs.len(), tasks: inputs };
         }
+        let Some(actor) = self.graph.actor_of(task) else { return nothing };
+        let Some(worker) = self.actor_worker(actor) else { return nothing };
+        let inside: Vec<TaskId> = self.clients[&worker].waits.keys().copied().flatten().collect();
+        if inside.len() < self.calls_at_once(actor) {
+            return nothing;
+        }
+        Needs { tasks: inside, enough: 1 }
     }
 
-    fn cycle_in_words(&self, cycle: &[TaskId], waits: &BTreeMap<TaskId, (ClientId, Vec<TaskId>)>) -> String {
+    fn cycle_in_words(&self, cycle: &[TaskId], waits: &Waits<'_>) -> String {
         let mut lines = Vec::new();
         for (at, task) in cycle.iter().enumerate() {
             let next = cycle[(at + 1) % cycle.len()];
-            let how = match waits.get(task) {
-                Some((client, _)) => format!("is blocked in get (pid {})", self.clients[client].pid),
-                None => String::from("has not started"),
+            let how = match (waits.get(task), self.graph.actor_of(*task)) {
+                (Some((client, _)), _) => format!("is blocked in get (pid {})", self.clients[client].pid),
+                (None, Some(actor)) => format!("waits for its turn in {}", self.actor_name(actor)),
+                (None, None) => String::from("has not started"),
             };
-            lines.push(format!("{} {how}, waiting for {}", self.graph.name_of(*task), self.graph.name_of(next)));
+            lines.push(format!("{} {how}, waiting for {}", self.name_in_words(*task), self.name_in_words(next)));
         }
         lines.join("\n")
+    }
+
+    /// What to call a task, which may be the making of an actor.
+    fn name_in_words(&self, task: TaskId) -> String {
+        if self.actors.contains_key(&task) {
+            format!("the constructor of {}", self.actor_name(task))
+        } else {
+            self.graph.name_of(task)
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Scheduler;
 use crate::Time;
-use ray_protocol::control::{AnswerPart, FromScheduler, GraphEvent, TaskRow, TaskState};
+use ray_protocol::control::{AnswerPart, FromScheduler, GraphEvent, RunningTask, TaskRow, TaskState};
 use ray_protocol::{ClientId, FunctionId, ObjectId, TaskId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(super) struct Graph {
     /// By submitting client, in order of submission: sequence numbers rise, so a task is found by halving.
     tasks: BTreeMap<ClientId, VecDeque<Node>>,
+    /// Calls of actors that have not ended, and of which actor.
+    calls: BTreeMap<TaskId, TaskId>,
     names: BTreeMap<FunctionId, String>,
     folded: BTreeMap<FunctionId, u64>,
     count: usize,
@@ -34,7 +36,19 @@ struct Node {
     inputs: Box<[ObjectId]>,
     returns: u32,
     run_time_us: u32,
+    took_us: u32,
+    worker: ClientId,
     state: TaskState,
+}
+
+/// A question that needs everybody's news.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Graph,
+    /// The cluster: who keeps leases without using them.
+    Cluster,
+    Explain(ObjectId),
+    ExplainActor(TaskId),
 }
 
 /// A client waits for an answer that needs everybody's reports.
@@ -42,10 +56,17 @@ struct Node {
 pub(super) struct PendingAnswer {
     client: ClientId,
     request: u64,
+    asked: Asked,
+    /// Workers leased to those who have reported that have nothing to do.
+    idle: BTreeSet<ClientId>,
     flush: u64,
     awaited: BTreeSet<ClientId>,
+    running: Running,
     pub(super) deadline: Time,
 }
+
+/// What ran, where, and since when, as those who run it told when they were last asked.
+pub(super) type Running = BTreeMap<TaskId, (ClientId, Duration)>;
 
 /// Tasks kept in full. At about 120 bytes each this is what a scheduler may take for a long history.
 const LIMIT: usize = 2_000_000;
@@ -63,7 +84,7 @@ impl Graph {
                 GraphEvent::Function { function, name } => {
                     self.names.insert(function, name);
                 }
-                GraphEvent::Submitted { seq, function, returns, parent, inputs, at_us } => {
+                GraphEvent::Submitted { seq, function, returns, parent, actor, inputs, at_us } => {
                     let node = Node {
                         seq,
                         at_us,
@@ -72,6 +93,8 @@ impl Graph {
                         inputs: inputs.into_boxed_slice(),
                         returns,
                         run_time_us: 0,
+                        took_us: 0,
+                        worker: ClientId::default(),
                         state: TaskState::Pending,
                     };
                     let tasks = self.tasks.entry(client).or_default();
@@ -79,17 +102,20 @@ impl Graph {
                     if tasks.back().is_none_or(|last| last.seq < seq) {
                         tasks.push_back(node);
                         self.count += 1;
+                        if let Some(actor) = actor {
+                            self.calls.insert(TaskId { client, seq }, actor);
+                        }
                     }
                 }
-                GraphEvent::Started { seq, worker: _ } => {
-                    if let Some(node) = self.node_mut(TaskId { client, seq }) {
-                        node.state = TaskState::Running;
+                GraphEvent::Finished { seq, ok, run_time_us, worker, at_us } => {
+                    if !self.calls.is_empty() {
+                        self.calls.remove(&TaskId { client, seq });
                     }
-                }
-                GraphEvent::Finished { seq, ok, run_time_us } => {
                     if let Some(node) = self.node_mut(TaskId { client, seq }) {
                         node.state = if ok { TaskState::Finished } else { TaskState::Failed };
                         node.run_time_us = run_time_us;
+                        node.took_us = u32::try_from(at_us.saturating_sub(node.at_us)).unwrap_or(u32::MAX);
+                        node.worker = worker;
                         self.finished += u64::from(ok);
                         self.failed += u64::from(!ok);
                     }
@@ -134,6 +160,20 @@ impl Graph {
         self.node(task).map(|node| node.row(task.client))
     }
 
+    /// The actor that a call which has not ended is for.
+    pub(super) fn actor_of(&self, call: TaskId) -> Option<TaskId> {
+        self.calls.get(&call).copied()
+    }
+
+    /// Calls of an actor that have not ended, in the order in which they were made.
+    pub(super) fn calls_of(&self, actor: TaskId) -> Vec<TaskId> {
+        let theirs = self.calls.iter().filter(|(_, of)| **of == actor);
+        let mut calls: Vec<(u64, TaskId)> =
+            theirs.filter_map(|(call, _)| self.node(*call).map(|node| (node.at_us, *call))).collect();
+        calls.sort_unstable();
+        calls.into_iter().map(|(_, call)| call).collect()
+    }
+
     /// What to call a task in texts.
     pub(super) fn name_of(&self, task: TaskId) -> String {
         let name = self.node(task).and_then(|node| self.names.get(&node.function));
@@ -142,6 +182,7 @@ impl Graph {
 
     /// A client that is gone will not report the end of what it submitted.
     pub(super) fn client_gone(&mut self, client: ClientId) {
+        self.calls.retain(|call, _| call.client != client);
         for node in self.tasks.get_mut(&client).into_iter().flatten() {
             if matches!(node.state, TaskState::Pending | TaskState::Running) {
                 node.state = TaskState::Failed;
@@ -160,10 +201,16 @@ impl Graph {
     }
 
     /// The whole graph in pieces.
-    fn pieces(&self) -> Vec<AnswerPart> {
+    fn pieces(&self, running: &Running) -> Vec<AnswerPart> {
         let mut rows: Vec<(u64, TaskRow)> = Vec::with_capacity(self.count);
         for (client, tasks) in &self.tasks {
-            rows.extend(tasks.iter().map(|node| (node.at_us, node.row(*client))));
+            rows.extend(tasks.iter().map(|node| {
+                let mut row = node.row(*client);
+                if row.state == TaskState::Pending && running.contains_key(&row.task) {
+                    row.state = TaskState::Running;
+                }
+                (node.at_us, row)
+            }));
         }
         rows.sort_by_key(|(at_us, _)| *at_us); // stable: a client's own order stays
         let mut pieces = vec![AnswerPart::Functions(self.names.iter().map(|(id, name)| (*id, name.clone())).collect())];
@@ -195,13 +242,16 @@ impl Node {
             inputs: self.inputs.to_vec(),
             state: self.state,
             run_time_us: self.run_time_us,
+            submitted_us: self.at_us,
+            took_us: self.took_us,
+            worker: self.worker,
         }
     }
 }
 
 impl Scheduler {
-    /// Asks everyone for their news, then answers with the graph.
-    pub(super) fn gather_graph(&mut self, client: ClientId, request: u64) {
+    /// Asks everyone for their news, then answers.
+    pub(super) fn gather(&mut self, client: ClientId, request: u64, asked: Asked) {
         let flush = self.next_request;
         self.next_request += 1;
         let awaited: BTreeSet<ClientId> = self.clients.keys().copied().collect();
@@ -209,15 +259,19 @@ impl Scheduler {
             self.send(other, FromScheduler::FlushReports { request: flush });
         }
         let deadline = self.now.plus(REPORT_WAIT);
-        self.pending_answers.push(PendingAnswer { client, request, flush, awaited, deadline });
+        let (running, idle) = (Running::new(), BTreeSet::new());
+        self.pending_answers.push(PendingAnswer { client, request, asked, idle, flush, awaited, running, deadline });
     }
 
-    pub(super) fn flushed(&mut self, client: ClientId, request: u64) {
+    pub(super) fn flushed(&mut self, client: ClientId, request: u64, running: &[RunningTask], idle: &[ClientId]) {
         if self.deadlock_flushed(client, request) {
             return;
         }
         if let Some(at) = self.pending_answers.iter().position(|answer| answer.flush == request) {
-            self.pending_answers[at].awaited.remove(&client);
+            let answer = &mut self.pending_answers[at];
+            answer.awaited.remove(&client);
+            answer.running.extend(running.iter().map(|task| (task.task, (client, Duration::from_micros(task.for_us)))));
+            answer.idle.extend(idle);
             self.answer_if_complete(at);
         }
     }
@@ -247,58 +301,16 @@ impl Scheduler {
         if !self.pending_answers[at].awaited.is_empty() {
             return;
         }
-        let answer = self.pending_answers.remove(at);
-        let pieces = self.graph.pieces();
+        let PendingAnswer { client, request, asked, running, idle, .. } = self.pending_answers.remove(at);
+        let pieces = match asked {
+            Asked::Graph => self.graph.pieces(&running),
+            Asked::Cluster => vec![AnswerPart::Cluster(self.cluster_view(&idle))],
+            Asked::Explain(object) => vec![AnswerPart::Text(self.explain_object(object, &running))],
+            Asked::ExplainActor(actor) => vec![AnswerPart::Text(self.explain_actor(actor, &running))],
+        };
         let last = pieces.len() - 1;
         for (number, part) in pieces.into_iter().enumerate() {
-            let message = FromScheduler::Answer { request: answer.request, part, more: number < last };
-            self.send(answer.client, message);
+            self.send(client, FromScheduler::Answer { request, part, more: number < last });
         }
-    }
-
-    /// Why an object is not there yet, in words.
-    pub fn explain(&self, object: ObjectId) -> String {
-        let mut lines = Vec::new();
-        if let Some(line) = self.object_in_words(object) {
-            lines.push(line);
-        }
-        match self.graph.task(object.task) {
-            None => lines.push(format!("task {} is not in the graph (yet)", object.task)),
-            Some(row) => {
-                let name = self.graph.name_of(row.task);
-                match row.state {
-                    TaskState::Finished => lines.push(format!("{name} has finished")),
-                    TaskState::Failed => lines.push(format!("{name} has failed")),
-                    TaskState::Running => lines.push(format!("{name} is running")),
-                    TaskState::Pending => {
-                        let waits = row.inputs.iter().filter(|input| {
-                            self.graph
-                                .task(input.task)
-                                .is_some_and(|producer| matches!(producer.state, TaskState::Pending | TaskState::Running))
-                        });
-                        let waits: Vec<String> =
-                            waits.map(|input| format!("{input} of {}", self.graph.name_of(input.task))).collect();
-                        if waits.is_empty() {
-                            lines.push(format!("{name} has its inputs and is queued or running"));
-                        } else {
-                            lines.push(format!("{name} waits for {}", waits.join(", ")));
-                        }
-                    }
-                }
-            }
-        }
-        for wish in self.wishes.iter().filter(|wish| wish.client == object.owner()) {
-            lines.push(format!(
-                "client {} has waited {:.1} s for {} more workers of {}",
-                wish.client,
-                self.now.since(wish.since).as_secs_f64(),
-                wish.count,
-                wish.shape
-            ));
-        }
-        for client in self.workers.keys() {
-            lines.push(format!("worker {client} (pid {}): {}", self.clients[client].pid, self.worker_in_words(*client)));
-        }
-        lines.join("\n")
     }
 }

@@ -48,6 +48,25 @@ impl Scheduler {
                     self.send(client, FromScheduler::Warning { text });
                 }
                 self.wishes.push_back(Wish { client, shape, count, near, since: self.now });
+                self.fail_barren_wishes();
+            }
+        }
+    }
+
+    /// Wishes that only workers could meet that will never be started fail.
+    pub(super) fn fail_barren_wishes(&mut self) {
+        if self.nodes.values().all(|node| node.gave_up().is_none()) {
+            return;
+        }
+        let served =
+            |node: NodeId| self.workers.values().any(|worker| worker.node == node && !matches!(worker.work, Work::Actor { .. }));
+        if self.nodes.values().any(|node| node.alive && served(node.id)) {
+            return; // slower than it should be, but it goes on
+        }
+        for wish in core::mem::take(&mut self.wishes) {
+            match self.barren(&wish.shape) {
+                Some(reason) => self.send(wish.client, FromScheduler::Unschedulable { shape: wish.shape, reason }),
+                None => self.wishes.push_back(wish),
             }
         }
     }
@@ -71,7 +90,7 @@ impl Scheduler {
         let mut unmet = Vec::new();
         // Blocked clients first, then whoever waits longest; the order among them is kept.
         let (mut blocked, mut others): (Vec<Wish>, Vec<Wish>) =
-            self.wishes.drain(..).partition(|wish| self.clients[&wish.client].blocked.is_some());
+            self.wishes.drain(..).partition(|wish| !self.clients[&wish.client].waits.is_empty());
         blocked.append(&mut others);
         self.wishes.extend(blocked);
         while rounds_left > 0 {
@@ -97,11 +116,11 @@ impl Scheduler {
 
     /// An idle worker on a node with room for the wish, preferably near its data.
     fn find_worker(&self, wish: &Wish) -> Option<ClientId> {
-        let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].available().covers(&wish.shape);
-        let idle = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn));
+        let fits = |node: NodeId| self.nodes[&node].alive && self.nodes[&node].has_room(&wish.shape);
+        // A worker whose threads still submit is no worker for itself: its main thread may have to wait for what it would have to run.
+        let idle = self.workers.iter().filter(|(client, worker)| {
+            matches!(worker.work, Work::Idle(_)) && !self.dying.contains_key(&worker.spawn) && **client != wish.client
+        });
         let mut best: Option<(bool, ClientId)> = None;
         for (&client, worker) in idle {
             if !fits(worker.node) {
@@ -119,8 +138,13 @@ impl Scheduler {
     fn grant(&mut self, worker: ClientId, wish: &Wish) {
         let (to, shape) = (wish.client, wish.shape.clone());
         let node = self.workers[&worker].node;
-        self.change_worker(worker, |state| state.work = Work::Leased { to, shape, asked_back: None });
-        self.send(to, FromScheduler::Grant { worker, node, shape: wish.shape.clone() });
+        let devices = self.nodes.get_mut(&node).expect("nodes are never removed").devices.assign(&shape);
+        let ids = devices.ids.clone();
+        self.change_worker(worker, |state| {
+            state.work = Work::Leased { to, shape, asked_back: None };
+            state.devices = devices;
+        });
+        self.send(to, FromScheduler::Grant { worker, node, shape: wish.shape.clone(), devices: ids });
     }
 
     /// For wishes that were not met: more workers where resources are free, else leases of others asked back.
@@ -138,6 +162,9 @@ impl Scheduler {
         for (client, shape, count) in wanted {
             let mut missing = count;
             for (node, free, coming) in &mut room {
+                if !self.nodes[node].devices.fit(&shape) {
+                    continue;
+                }
                 while missing > 0 && free.covers(&shape) {
                     free.subtract(&shape);
                     missing -= 1;
@@ -213,6 +240,14 @@ impl Scheduler {
         !leased.is_empty()
     }
 
+    /// A client that has ended by itself used its leases for nothing any more; one may have come just before.
+    pub(super) fn take_leases_back(&mut self, client: ClientId) {
+        let leased: Vec<ClientId> = self.leases().filter(|(_, to)| *to == client).map(|(worker, _)| worker).collect();
+        for worker in leased {
+            self.lease_returned(client, worker);
+        }
+    }
+
     pub(super) fn has_wish(&self, client: ClientId) -> bool {
         self.wishes.iter().any(|wish| wish.client == client)
     }
@@ -233,6 +268,7 @@ impl Scheduler {
                 state.work = Work::Idle(now);
                 state.is_blocked = false;
             });
+            self.take_devices_back(worker);
         }
     }
 

@@ -19,11 +19,14 @@
 //! - S-2 A node's resources in use are the sum of what its unblocked leases and its actors hold.
 //! - S-3 A shared object is forgotten when no client's holds and no containing object are left, and not before.
 //! - S-4 Nothing refers to a client that is gone.
+//! - S-5 A dead actor without handles is in the line of those to be forgotten, and that line is bounded.
 //!
 //! It must not know: sockets, descriptors, processes, the clock, what is inside a value.
 
 mod actors;
 mod deadlock;
+mod devices;
+mod explain;
 mod graph;
 mod leases;
 mod objects;
@@ -42,7 +45,7 @@ use ray_protocol::{ClientId, NodeId, ObjectId, Resources, TaskId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use deadlock::Blocked;
-use graph::Graph;
+use graph::{Asked, Graph};
 use leases::Wish;
 use objects::Shared;
 use workers::{Node, Worker};
@@ -157,7 +160,8 @@ struct Client {
     owner: bool,
     /// Peers with a channel to it.
     channels: BTreeSet<ClientId>,
-    blocked: Option<Blocked>,
+    /// Its waits by task; more than one only where calls run at the same time.
+    waits: BTreeMap<Option<TaskId>, Blocked>,
 }
 
 /// The scheduler's state machine. See the module's documentation and [`crate`] for its contract.
@@ -178,6 +182,8 @@ pub struct Scheduler {
     kill_reasons: BTreeMap<u64, String>,
     wishes: VecDeque<Wish>,
     objects: BTreeMap<ObjectId, Shared>,
+    /// Counts of holds to be put right.
+    debts: Option<objects::Debts>,
     /// How clients that are gone ended, for those who ask for their objects. Bounded, oldest first out.
     graves: VecDeque<(ClientId, Exit)>,
     graph: Graph,
@@ -185,6 +191,8 @@ pub struct Scheduler {
     actor_names: BTreeMap<(String, String), TaskId>,
     /// Actors that wait for room.
     pending_actors: BTreeSet<TaskId>,
+    /// Dead ones without handles, in the order in which they will be forgotten.
+    dead_actors: VecDeque<TaskId>,
     key_values: BTreeMap<Vec<u8>, Vec<u8>>,
     deadlock_check: Option<deadlock::Check>,
     pending_answers: Vec<graph::PendingAnswer>,
@@ -212,11 +220,13 @@ impl Scheduler {
             kill_reasons: BTreeMap::new(),
             wishes: VecDeque::new(),
             objects: BTreeMap::new(),
+            debts: None,
             graves: VecDeque::new(),
             graph: Graph::default(),
             actors: BTreeMap::new(),
             actor_names: BTreeMap::new(),
             pending_actors: BTreeSet::new(),
+            dead_actors: VecDeque::new(),
             key_values: BTreeMap::new(),
             deadlock_check: None,
             pending_answers: Vec::new(),
@@ -235,7 +245,7 @@ impl Scheduler {
         let idle = self.surplus_deadline();
         let check = self.deadlock_check.as_ref().map(deadlock::Check::due);
         let answers = self.pending_answers.iter().map(|answer| answer.deadline);
-        dying.chain(idle).chain(check).chain(answers).chain(self.revoke_deadline()).min()
+        dying.chain(idle).chain(check).chain(answers).chain(self.debts_due()).chain(self.revoke_deadline()).min()
     }
 
     /// Takes one event.
@@ -261,6 +271,7 @@ impl Scheduler {
     fn client_said(&mut self, client: ClientId, message: ToScheduler) {
         match message {
             ToScheduler::WantLeases { shape, count, near } => self.wish(client, shape, count, near),
+            ToScheduler::Retire { waits } => self.retires(client, waits),
             ToScheduler::ReturnLease { worker } => self.lease_returned(client, worker),
             ToScheduler::OpenChannel { to } => self.channel(client, to, FromScheduler::ChannelOpened { from: client }),
             ToScheduler::AcceptChannel { to } => self.channel(client, to, FromScheduler::ChannelAccepted { from: client }),
@@ -270,10 +281,10 @@ impl Scheduler {
             ToScheduler::Contains { object, inner } => self.object_contains(client, object, inner),
             ToScheduler::ContainsNothing { object, worker } => self.contents_void(client, object, worker),
             ToScheduler::Subscribe { object } => self.subscribe(client, object),
-            ToScheduler::Blocked { task, objects } => self.blocked(client, task, objects),
-            ToScheduler::Unblocked => self.unblocked(client),
+            ToScheduler::Blocked { task, objects, enough } => self.blocked(client, task, objects, enough),
+            ToScheduler::Unblocked { task } => self.unblocked(client, task),
             ToScheduler::Report(events) => self.graph.record(client, events),
-            ToScheduler::Flushed { request } => self.flushed(client, request),
+            ToScheduler::Flushed { request, running, idle } => self.flushed(client, request, &running, &idle),
             ToScheduler::Ask { request, question } => self.asked(client, request, question),
             ToScheduler::Shutdown => self.shutdown_asked(client),
             ToScheduler::KillWorker { worker, reason } => self.kill_worker(worker, reason),
@@ -301,7 +312,7 @@ impl Scheduler {
     fn join(&mut self, pid: i32, node: NodeId, job: Option<u32>, owner: bool) -> ClientId {
         let client = ClientId(self.next_client);
         self.next_client += 1;
-        self.clients.insert(client, Client { pid, node, job, owner, channels: BTreeSet::new(), blocked: None });
+        self.clients.insert(client, Client { pid, node, job, owner, channels: BTreeSet::new(), waits: BTreeMap::new() });
         let store_socket = self.nodes[&node].store_socket.clone();
         let welcome = FromScheduler::Welcome { client, node, cluster: self.config.cluster, job: job.unwrap_or(0), store_socket };
         self.send(client, welcome);
@@ -341,6 +352,7 @@ impl Scheduler {
         }
         self.drop_wishes_and_leases(client);
         self.drop_claims(client, &exit);
+        self.expect_debts();
         self.drop_actor_claims(client, gone.job.is_some());
         self.graph.client_gone(client);
         self.flush_answers_without(client);
@@ -381,19 +393,15 @@ impl Scheduler {
         self.retire_surplus();
         self.continue_deadlock_check();
         self.answer_overdue();
+        self.settle_debts();
     }
 
     fn asked(&mut self, client: ClientId, request: u64, question: Question) {
         match question {
-            Question::Graph => self.gather_graph(client, request),
-            Question::Cluster => {
-                let view = self.cluster_view();
-                self.answer(client, request, AnswerPart::Cluster(view));
-            }
-            Question::Explain(object) => {
-                let text = self.explain(object);
-                self.answer(client, request, AnswerPart::Text(text));
-            }
+            Question::Graph => self.gather(client, request, Asked::Graph),
+            Question::Cluster => self.gather(client, request, Asked::Cluster),
+            Question::Explain(object) => self.gather(client, request, Asked::Explain(object)),
+            Question::ExplainActor(actor) => self.gather(client, request, Asked::ExplainActor(actor)),
             Question::Counters => {
                 let counters = self.counters();
                 self.answer(client, request, AnswerPart::Counters(counters));
@@ -424,7 +432,19 @@ impl Scheduler {
         counters
     }
 
-    fn cluster_view(&self) -> ClusterView {
+    /// `idle` are leased workers that have nothing to do: what their tasks would hold is free for everybody who asks for it.
+    fn cluster_view(&self, idle: &BTreeSet<ClientId>) -> ClusterView {
+        let available = |node: &Node| {
+            let mut available = node.available();
+            for client in idle {
+                if let Some(worker) = self.workers.get(client).filter(|worker| worker.node == node.id)
+                    && let workers::Work::Leased { .. } = worker.work
+                {
+                    available.add(&worker.held());
+                }
+            }
+            available
+        };
         let nodes = self
             .nodes
             .values()
@@ -432,7 +452,7 @@ impl Scheduler {
                 node: node.id,
                 alive: node.alive,
                 total: node.total.clone(),
-                available: node.available(),
+                available: available(node),
                 store_socket: node.store_socket.clone(),
                 store_capacity_bytes: node.store_capacity_bytes,
             })
@@ -490,6 +510,7 @@ impl Scheduler {
     pub fn validate(&self) {
         self.validate_workers();
         self.validate_objects();
+        self.validate_actors();
         for (client, state) in &self.clients {
             for peer in &state.channels {
                 assert!(self.clients.contains_key(peer), "S-4: {client} has a channel to {peer}, which is gone");

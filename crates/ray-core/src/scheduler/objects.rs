@@ -5,10 +5,12 @@
 //! other, so a count may be negative for a while; an object is forgotten when every count is zero, not when their sum is.
 
 use super::{Action, Scheduler};
+use crate::Time;
 use ray_protocol::control::{FromScheduler, SchedulerToStore};
 use ray_protocol::value::Exit;
 use ray_protocol::{ClientId, Failure, Location, NodeId, ObjectId, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// One shared object.
 #[derive(Debug, Default)]
@@ -26,6 +28,16 @@ pub(super) struct Shared {
     /// Copies in stores of other nodes.
     copies: Vec<Location>,
 }
+
+/// Counts that were negative when they were last looked at.
+#[derive(Debug)]
+pub(super) struct Debts {
+    due: Time,
+    seen: BTreeMap<(ObjectId, ClientId), i32>,
+}
+
+/// Far longer than a word takes to arrive (5 ms at its sender, and what the sockets hold), also from a process that is stopped for a while.
+const DEBT_WAIT: Duration = Duration::from_secs(10);
 
 /// One process's word on what a value contains.
 #[derive(Debug)]
@@ -253,6 +265,39 @@ impl Scheduler {
         }
     }
 
+    /// A client is gone that may have died between a message with a reference and its word about it. Its receiver's count would stay
+    /// negative for ever. It is looked at twice: a count that is negative both times, a long while after everything on its way must have
+    /// arrived, is put right. Were the word to come after all, the object would only live longer.
+    pub(super) fn expect_debts(&mut self) {
+        let due = self.now.plus(DEBT_WAIT);
+        self.debts.get_or_insert_with(|| Debts { due, seen: BTreeMap::new() });
+    }
+
+    pub(super) fn debts_due(&self) -> Option<Time> {
+        self.debts.as_ref().map(|debts| debts.due)
+    }
+
+    pub(super) fn settle_debts(&mut self) {
+        let Some(debts) = self.debts.take_if(|debts| debts.due <= self.now) else { return };
+        let mut seen = BTreeMap::new();
+        let mut settled = Vec::new();
+        for (&object, entry) in &self.objects {
+            for &(holder, count) in entry.holds.iter().filter(|(_, count)| *count < 0) {
+                if debts.seen.get(&(object, holder)) == Some(&count) {
+                    settled.push((holder, object, -count));
+                } else {
+                    seen.insert((object, holder), count);
+                }
+            }
+        }
+        for (holder, object, count) in settled {
+            self.hold(holder, object, count);
+        }
+        if !seen.is_empty() {
+            self.debts = Some(Debts { due: self.now.plus(DEBT_WAIT), seen });
+        }
+    }
+
     /// A node's store is gone: values that lay only there are lost.
     pub(super) fn objects_lost_with(&mut self, node: NodeId, reason: &str) {
         for (&object, entry) in &mut self.objects {
@@ -286,7 +331,7 @@ impl Scheduler {
     }
 
     pub(super) fn validate_objects(&self) {
-        let mut contained: std::collections::BTreeMap<ObjectId, u32> = std::collections::BTreeMap::new();
+        let mut contained: BTreeMap<ObjectId, u32> = BTreeMap::new();
         for (id, entry) in &self.objects {
             assert!(
                 !entry.is_unreferenced() || !entry.subscribers.is_empty(),

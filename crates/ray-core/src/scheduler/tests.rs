@@ -1,7 +1,9 @@
 //! Events in, list of actions out.
 
 use super::*;
-use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec};
+use ray_protocol::FunctionId;
+use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec, GraphEvent, RunningTask};
+use ray_protocol::value::RESOURCE_UNIT;
 use ray_protocol::{Failure, Location, SegmentId, Value};
 use std::time::Duration;
 
@@ -17,7 +19,13 @@ struct Cluster {
 impl Cluster {
     /// With [`DRIVER`] connected, and workers 2, 3, … idle.
     fn new(cpus: u32) -> Self {
-        let node = NodeConfig { resources: Resources::cpus(u64::from(cpus)), workers: cpus, store_socket: String::new() };
+        Self::with_gpus(cpus, 0)
+    }
+
+    fn with_gpus(cpus: u32, gpus: u64) -> Self {
+        let mut resources = Resources::cpus(u64::from(cpus));
+        resources.add(&gpu(gpus * RESOURCE_UNIT));
+        let node = NodeConfig { resources, workers: cpus, store_socket: String::new() };
         let config = Config { cluster: 1, nodes: vec![node], fail_unschedulable: true };
         let mut cluster = Cluster { scheduler: Scheduler::new(config), now_ms: 0 };
         cluster.on(Event::StoreJoined { node: NODE, capacity_bytes: 1 << 20 });
@@ -65,12 +73,17 @@ impl Cluster {
     }
 }
 
+/// This much of a GPU.
+fn gpu(amount: u64) -> Resources {
+    Resources::new([(String::from("GPU"), amount)])
+}
+
 fn killed() -> Exit {
     Exit { pid: 100, signal: Some(9), ..Exit::default() }
 }
 
 fn grant(to: ClientId, worker: u32) -> Action {
-    Action::Client(to, FromScheduler::Grant { worker: ClientId(worker), node: NODE, shape: Resources::cpus(1) })
+    Action::Client(to, FromScheduler::Grant { worker: ClientId(worker), node: NODE, shape: Resources::cpus(1), devices: vec![] })
 }
 
 fn revoke(from: ClientId, worker: u32) -> Action {
@@ -183,7 +196,7 @@ fn a_blocked_worker_gives_its_slot_to_its_children() {
     cluster.wants(DRIVER, 1);
     let parent = ClientId(2);
     assert_eq!(cluster.wants(parent, 1), [revoke(DRIVER, 2)]);
-    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![own(parent, 1)] };
+    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![own(parent, 1)], enough: 1 };
     assert_eq!(cluster.says(parent, blocked), [spawn(2)]);
     assert_eq!(cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 })[1], grant(parent, 3));
 }
@@ -193,10 +206,10 @@ fn workers_that_are_too_many_end_after_a_while() {
     let mut cluster = Cluster::new(1);
     cluster.wants(DRIVER, 1);
     cluster.wants(ClientId(2), 1);
-    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![] };
+    let blocked = ToScheduler::Blocked { task: Some(TaskId { client: DRIVER, seq: 1 }), objects: vec![], enough: 0 };
     cluster.says(ClientId(2), blocked);
     cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
-    cluster.says(ClientId(2), ToScheduler::Unblocked);
+    cluster.says(ClientId(2), ToScheduler::Unblocked { task: Some(TaskId { client: DRIVER, seq: 1 }) });
     cluster.says(ClientId(2), ToScheduler::ReturnLease { worker: ClientId(3) });
     assert_eq!(cluster.later(1_000), []);
     assert_eq!(cluster.later(1_000), [kill(2)]);
@@ -350,7 +363,7 @@ fn live_actor(max_restarts: i64) -> Cluster {
 fn an_actor_gets_a_fresh_worker_and_its_callers_hear_where_it_is() {
     let mut cluster = Cluster::new(1);
     assert_eq!(create(&mut cluster, 0, "")[1], spawn(2));
-    let call_up = ActorNotice::Become { actor: ACTOR, creation: Vec::new(), restarts: 0 };
+    let call_up = ActorNotice::Become { actor: ACTOR, creation: Vec::new(), restarts: 0, devices: vec![] };
     assert_eq!(cluster.on(Event::WorkerJoined { spawn: 2, pid: 102 })[1], notice(ClientId(3), call_up));
     let constructed = ToScheduler::Actor(ActorMessage::Constructed { actor: ACTOR, failure: None });
     let alive = ActorNotice::Alive { actor: ACTOR, worker: ClientId(3), restarts: 0 };
@@ -402,4 +415,253 @@ fn a_name_belongs_to_one_live_actor() {
 fn an_actor_dies_with_the_driver_that_made_it() {
     let mut cluster = live_actor(-1);
     assert!(cluster.on(Event::ClientGone(DRIVER)).contains(&kill(2)));
+}
+
+fn actor_message(cluster: &mut Cluster, client: ClientId, message: ActorMessage) -> Vec<Action> {
+    cluster.says(client, ToScheduler::Actor(message))
+}
+
+fn handles(actor: TaskId, client: ClientId, count: i32) -> ActorMessage {
+    ActorMessage::Handles { actor, client, count }
+}
+
+/// Why a client was told that an actor is dead.
+fn told_dead(actions: &[Action], to: ClientId) -> Option<String> {
+    actions.iter().find_map(|action| match action {
+        Action::Client(client, FromScheduler::Actor(ActorNotice::Dead { failure, .. })) if *client == to => {
+            match Failure::from_bytes(failure) {
+                Failure::ActorDied { reason, .. } => Some(reason),
+                other => panic!("{other:?}"),
+            }
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn an_actor_ends_with_the_process_that_has_its_last_handle_but_not_with_another() {
+    let mut cluster = live_actor(-1);
+    let (one, two) = (cluster.driver(), cluster.driver());
+    actor_message(&mut cluster, one, handles(ACTOR, one, 1));
+    actor_message(&mut cluster, two, handles(ACTOR, two, 1));
+    actor_message(&mut cluster, DRIVER, handles(ACTOR, DRIVER, -1));
+    assert!(!cluster.on(Event::ClientGone(one)).contains(&kill(2)));
+    assert!(cluster.on(Event::ClientGone(two)).contains(&kill(2)));
+    let watch = ActorMessage::Watch { actor: ACTOR };
+    actor_message(&mut cluster, DRIVER, watch);
+    let reason = told_dead(&cluster.dies(ClientId(3), 2), DRIVER).expect("it is told");
+    assert!(reason.contains("had its last handle"), "{reason}");
+}
+
+#[test]
+fn dead_actors_are_remembered_while_there_are_handles_and_for_a_while_after() {
+    let mut cluster = Cluster::new(1);
+    let never = ActorSpec { placement: Resources::cpus(9), ..ActorSpec::default() };
+    for seq in 1..=1500 {
+        let actor = TaskId { client: DRIVER, seq };
+        actor_message(&mut cluster, DRIVER, ActorMessage::Create { actor, spec: Box::new(never.clone()) });
+        if seq > 1 {
+            actor_message(&mut cluster, DRIVER, handles(actor, DRIVER, -1));
+        }
+    }
+    let known: Vec<u64> = cluster.scheduler.actor_rows().iter().map(|row| row.actor.seq).collect();
+    assert_eq!(known.len(), 1001);
+    assert_eq!((known[0], known[1], known[1000]), (1, 501, 1500));
+    actor_message(&mut cluster, DRIVER, handles(ACTOR, DRIVER, -1));
+    assert_eq!(cluster.scheduler.actor_rows().len(), 1000);
+}
+
+#[test]
+fn when_no_worker_can_be_started_those_who_wait_hear_why() {
+    let mut cluster = Cluster::new(2);
+    let died = Exit { code: Some(7), stderr_tail: String::from("no such library"), ..Exit::default() };
+    create(&mut cluster, -1, "");
+    let mut heard = Vec::new();
+    for spawn in 3..11 {
+        heard = cluster.on(Event::WorkerExited { spawn, exit: died.clone() });
+    }
+    let reason = told_dead(&heard, DRIVER).expect("the actor fails");
+    assert!(reason.contains("exited with code 7") && reason.contains("no such library"), "{reason}");
+    // Tasks go on as long as there is a worker, and fail when the last one is gone.
+    cluster.wants(DRIVER, 3);
+    cluster.dies(ClientId(2), 1);
+    let again = TaskId { client: DRIVER, seq: 9 };
+    let spec = Box::new(ActorSpec { placement: Resources::cpus(1), ..ActorSpec::default() });
+    assert!(told_dead(&actor_message(&mut cluster, DRIVER, ActorMessage::Create { actor: again, spec }), DRIVER).is_some());
+    let actions = cluster.dies(ClientId(3), 2);
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::Client(DRIVER, FromScheduler::Unschedulable { .. }))),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_worker_is_not_granted_to_itself() {
+    let mut cluster = Cluster::new(1);
+    assert_eq!(cluster.wants(ClientId(2), 1), [spawn(2)]);
+    assert_eq!(cluster.on(Event::WorkerJoined { spawn: 2, pid: 102 })[1], grant(ClientId(2), 3));
+}
+
+#[test]
+fn a_hold_whose_booking_died_with_its_sender_is_put_right() {
+    let mut cluster = Cluster::new(1);
+    let sender = cluster.driver();
+    let object = own(DRIVER, 5);
+    cluster.says(DRIVER, ToScheduler::Share { object, value: Some(stored()) });
+    let worker = ClientId(2);
+    cluster.says(worker, hold(worker, object, -1));
+    cluster.on(Event::ClientGone(sender));
+    cluster.says(DRIVER, hold(DRIVER, object, -1));
+    assert_eq!(cluster.later(10_000), []);
+    assert_eq!(cluster.later(10_000), [free(object)]);
+}
+
+#[test]
+fn what_clients_run_is_part_of_the_graph_and_of_explanations() {
+    let mut cluster = live_actor(0);
+    let submitted = |seq, actor| GraphEvent::Submitted {
+        seq,
+        function: FunctionId(1),
+        returns: 1,
+        parent: None,
+        actor,
+        inputs: Vec::new(),
+        at_us: seq,
+    };
+    let function = GraphEvent::Function { function: FunctionId(1), name: String::from("A.work") };
+    cluster.says(DRIVER, ToScheduler::Report(vec![function, submitted(2, Some(ACTOR)), submitted(3, Some(ACTOR))]));
+    let ask = ToScheduler::Ask { request: 7, question: Question::Explain(own(DRIVER, 3)) };
+    cluster.says(DRIVER, ask);
+    cluster.says(DRIVER, ToScheduler::Flushed { request: 1, running: vec![], idle: vec![] });
+    cluster.says(ClientId(2), ToScheduler::Flushed { request: 1, running: vec![], idle: vec![] });
+    let running = RunningTask { task: TaskId { client: DRIVER, seq: 2 }, for_us: 1_500_000 };
+    let actions = cluster.says(ClientId(3), ToScheduler::Flushed { request: 1, running: vec![running], idle: vec![] });
+    let [Action::Client(DRIVER, FromScheduler::Answer { request: 7, part: AnswerPart::Text(text), more: false })] = &actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    assert!(text.contains("the next in its queue"), "{text}");
+    assert!(text.contains("it runs A.work (task 1.2), which has run for 1.5 s (pid 102)"), "{text}");
+}
+
+#[test]
+fn a_call_in_an_actor_full_of_blocked_calls_is_part_of_a_circle() {
+    let mut cluster = live_actor(0);
+    let first = TaskId { client: DRIVER, seq: 2 };
+    let inner = own(ClientId(3), 1);
+    let event = GraphEvent::Submitted {
+        seq: 1,
+        function: FunctionId(1),
+        returns: 1,
+        parent: Some(first),
+        actor: Some(ACTOR),
+        inputs: Vec::new(),
+        at_us: 1,
+    };
+    cluster.says(ClientId(3), ToScheduler::Report(vec![event]));
+    cluster.says(ClientId(3), ToScheduler::Blocked { task: Some(first), objects: vec![inner], enough: 1 });
+    cluster.later(500);
+    let mut told = Vec::new();
+    for client in [DRIVER, ClientId(2), ClientId(3)] {
+        told = cluster.says(client, ToScheduler::Flushed { request: 1, running: vec![], idle: vec![] });
+    }
+    let [Action::Client(ClientId(3), FromScheduler::Deadlock { task, cycle })] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(*task, first);
+    assert!(cycle.contains("waits for its turn"), "{cycle}");
+}
+
+// -- GPUs, workers that end by themselves, what is available ------------------------------------------------------------------
+
+/// The workers granted for GPUs, each with its devices.
+fn devices(actions: &[Action]) -> Vec<(u32, Vec<u32>)> {
+    let granted = |action: &Action| match action {
+        Action::Client(_, FromScheduler::Grant { worker, devices, .. }) => Some((worker.0, devices.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(granted).collect()
+}
+
+fn wants_gpus(cluster: &mut Cluster, amount: u64, count: u32) -> Vec<Action> {
+    cluster.says(DRIVER, ToScheduler::WantLeases { shape: gpu(amount), count, near: None })
+}
+
+#[test]
+fn whole_gpus_come_with_one_lease_each_and_come_back_with_it() {
+    let mut cluster = Cluster::with_gpus(3, 2);
+    let granted = wants_gpus(&mut cluster, RESOURCE_UNIT, 4);
+    assert_eq!(devices(&granted), [(2, vec![0]), (3, vec![1])]);
+    let again = cluster.says(DRIVER, ToScheduler::ReturnLease { worker: ClientId(3) });
+    assert_eq!(devices(&again), [(3, vec![1])]);
+    let after_death = cluster.dies(ClientId(2), 1);
+    assert_eq!(devices(&after_death), [(4, vec![0])]);
+}
+
+#[test]
+fn halves_of_two_gpus_are_no_whole_one() {
+    let mut cluster = Cluster::with_gpus(5, 2);
+    let three_quarters = RESOURCE_UNIT / 4 * 3;
+    assert_eq!(devices(&wants_gpus(&mut cluster, three_quarters, 2)), [(2, vec![0]), (3, vec![1])]);
+    let refused = wants_gpus(&mut cluster, RESOURCE_UNIT / 2, 1);
+    assert_eq!(devices(&refused), []);
+    assert!(!refused.iter().any(|action| matches!(action, Action::Zygote(..))), "another worker would be of no use");
+    assert_eq!(devices(&wants_gpus(&mut cluster, RESOURCE_UNIT / 4, 1)), [(4, vec![0])]);
+}
+
+#[test]
+fn a_task_that_waits_lends_its_cpus_and_not_its_gpus() {
+    let mut cluster = Cluster::with_gpus(1, 1);
+    let mut shape = Resources::cpus(1);
+    shape.add(&gpu(RESOURCE_UNIT));
+    cluster.says(DRIVER, ToScheduler::WantLeases { shape, count: 1, near: None });
+    let task = TaskId { client: DRIVER, seq: 1 };
+    cluster.says(ClientId(2), ToScheduler::Blocked { task: Some(task), objects: vec![own(DRIVER, 9)], enough: 1 });
+    cluster.wants(ClientId(2), 1);
+    cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
+    assert_eq!(devices(&wants_gpus(&mut cluster, RESOURCE_UNIT, 1)), []);
+}
+
+#[test]
+fn a_worker_that_ends_by_itself_is_replaced_and_its_gpu_is_free_when_it_has_ended() {
+    let mut cluster = Cluster::with_gpus(1, 1);
+    wants_gpus(&mut cluster, RESOURCE_UNIT, 1);
+    assert_eq!(cluster.says(ClientId(2), ToScheduler::Retire { waits: false }), [spawn(2)]);
+    cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
+    assert_eq!(devices(&wants_gpus(&mut cluster, RESOURCE_UNIT, 1)), []);
+    assert_eq!(cluster.says(DRIVER, ToScheduler::ReturnLease { worker: ClientId(2) }), [], "the lease is over already");
+    assert_eq!(devices(&cluster.dies(ClientId(2), 1)), [(3, vec![0])]);
+}
+
+#[test]
+fn one_that_waits_for_its_children_leaves_them_its_gpu() {
+    let mut cluster = Cluster::with_gpus(1, 1);
+    wants_gpus(&mut cluster, RESOURCE_UNIT, 1);
+    cluster.says(ClientId(2), ToScheduler::Retire { waits: true });
+    cluster.on(Event::WorkerJoined { spawn: 2, pid: 101 });
+    let child = cluster.says(ClientId(2), ToScheduler::WantLeases { shape: gpu(RESOURCE_UNIT), count: 1, near: None });
+    assert_eq!(devices(&child), [(3, vec![0])]);
+}
+
+#[test]
+fn a_lease_that_is_only_kept_counts_as_available() {
+    let mut cluster = Cluster::new(2);
+    cluster.wants(DRIVER, 2);
+    let mut available = |idle: Vec<ClientId>| {
+        let asked = cluster.says(DRIVER, ToScheduler::Ask { request: 1, question: Question::Cluster });
+        let mut answers = Vec::new();
+        for action in asked {
+            if let Action::Client(client, FromScheduler::FlushReports { request }) = action {
+                let idle = if client == DRIVER { idle.clone() } else { Vec::new() };
+                answers.extend(cluster.says(client, ToScheduler::Flushed { request, running: vec![], idle }));
+            }
+        }
+        match &answers[..] {
+            [Action::Client(DRIVER, FromScheduler::Answer { part: AnswerPart::Cluster(view), .. })] => {
+                view.nodes[0].available.amount("CPU") / RESOURCE_UNIT
+            }
+            other => panic!("no answer: {other:?}"),
+        }
+    };
+    assert_eq!(available(vec![]), 0);
+    assert_eq!(available(vec![ClientId(2)]), 1);
+    assert_eq!(available(vec![ClientId(3), ClientId(2), ClientId(77)]), 2);
 }

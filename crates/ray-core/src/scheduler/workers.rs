@@ -1,10 +1,12 @@
 //! Nodes and their worker processes: asked of the zygote, idle, at work, gone.
 
+use super::devices::{Assigned, Devices};
 use super::{Action, NodeConfig, Scheduler};
 use crate::Time;
 use ray_protocol::control::{SchedulerToStore, ToZygote};
 use ray_protocol::value::Exit;
 use ray_protocol::{ClientId, NodeId, Resources};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ pub(super) struct Node {
     pub(super) total: Resources,
     /// What unblocked leases and actors hold. May exceed `total` for a while: a task whose wait ended goes on at once.
     pub(super) in_use: Resources,
+    pub(super) devices: Devices,
     /// Workers kept ready, leased ones included.
     pub(super) target: u32,
     /// Asked of the zygote and not here yet.
@@ -26,6 +29,8 @@ pub(super) struct Node {
     pub(super) store_capacity_bytes: u64,
     /// Workers that ended before they said hello, in a row: something is wrong with starting them.
     pub(super) stillborn: u32,
+    /// What became of the last of those.
+    pub(super) stillborn_reason: String,
 }
 
 /// A worker that was asked for.
@@ -35,6 +40,8 @@ pub(super) struct Spawning {
     pub(super) actor: Option<ray_protocol::TaskId>,
     /// What that will hold of the node, kept free for it from now on.
     pub(super) holds: Resources,
+    /// The GPUs among it.
+    pub(super) devices: Assigned,
 }
 
 /// A connected worker.
@@ -45,6 +52,10 @@ pub(super) struct Worker {
     pub(super) work: Work,
     /// Its task waits: what it holds is free meanwhile.
     pub(super) is_blocked: bool,
+    /// The GPUs its tasks use, also while they wait; they are free when the lease is over or its process has ended.
+    pub(super) devices: Assigned,
+    /// It ends by itself, and nothing it submitted is under way.
+    pub(super) is_quiet: bool,
 }
 
 /// What a worker is for just now.
@@ -97,6 +108,7 @@ impl Node {
             alive: true,
             total: config.resources.clone(),
             in_use: Resources::default(),
+            devices: Devices::new(&config.resources),
             target: config.workers,
             spawning: BTreeMap::new(),
             zygote_ready: false,
@@ -104,7 +116,23 @@ impl Node {
             store_socket: config.store_socket.clone(),
             store_capacity_bytes: 0,
             stillborn: 0,
+            stillborn_reason: String::new(),
         }
+    }
+
+    /// Whether workers can be had here.
+    pub(super) fn may_fork(&self) -> bool {
+        self.alive && self.zygote_ready && self.stillborn < MAX_STILLBORN
+    }
+
+    /// Why no worker will ever be started here again, if that is so.
+    pub(super) fn gave_up(&self) -> Option<String> {
+        (self.stillborn >= MAX_STILLBORN).then(|| {
+            format!(
+                "no worker can be started on node {}: {MAX_STILLBORN} in a row ended before they connected; the last {}",
+                self.id, self.stillborn_reason
+            )
+        })
     }
 
     /// What is free.
@@ -112,6 +140,11 @@ impl Node {
         let mut free = self.total.clone();
         free.subtract(&self.in_use);
         free
+    }
+
+    /// Whether this much is free, down to single GPUs.
+    pub(super) fn has_room(&self, shape: &Resources) -> bool {
+        self.available().covers(shape) && self.devices.fit(shape)
     }
 }
 
@@ -135,18 +168,27 @@ impl Scheduler {
         }
     }
 
-    /// Asks a node's zygote for one more worker; false when none can be had there any more.
-    pub(super) fn spawn(&mut self, node: NodeId, what: Spawning, environment: Vec<(String, String)>) -> bool {
+    /// Asks a node's zygote for one more worker, if any can be had there.
+    pub(super) fn spawn(&mut self, node: NodeId, mut what: Spawning, environment: Vec<(String, String)>) {
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
-        if !entry.alive || !entry.zygote_ready || entry.stillborn >= MAX_STILLBORN {
-            return false;
+        if !entry.may_fork() {
+            return;
         }
         let spawn = self.next_spawn;
         self.next_spawn += 1;
         entry.in_use.add(&what.holds);
+        what.devices = entry.devices.assign(&what.holds);
         entry.spawning.insert(spawn, what);
         self.actions.push_back(Action::Zygote(node, ToZygote::Spawn { spawn, environment }));
-        true
+    }
+
+    /// Why no worker with this much will ever be started, if every node that has it has given up.
+    pub(super) fn barren(&self, shape: &Resources) -> Option<String> {
+        let mut reason = None;
+        for node in self.nodes.values().filter(|node| node.alive && node.total.covers(shape)) {
+            reason = Some(node.gave_up()?);
+        }
+        reason
     }
 
     /// A worker that was asked for is here, or will never be: what was kept free for it is its own business now.
@@ -162,7 +204,10 @@ impl Scheduler {
         let Some((node, what)) = self.take_spawning(spawn) else { return };
         self.nodes.get_mut(&node).expect("nodes are never removed").stillborn = 0;
         let client = self.join(pid, node, None, false);
-        self.workers.insert(client, Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false });
+        self.workers.insert(
+            client,
+            Worker { node, spawn, work: Work::Idle(self.now), is_blocked: false, devices: what.devices, is_quiet: false },
+        );
         if let Some(actor) = what.actor {
             self.place_actor(actor, client);
         }
@@ -194,16 +239,18 @@ impl Scheduler {
     }
 
     fn stillborn(&mut self, spawn: u64, exit: &Exit) {
-        let Some((node, what)) = self.take_spawning(spawn) else { return };
+        let Some((node, mut what)) = self.take_spawning(spawn) else { return };
         let entry = self.nodes.get_mut(&node).expect("nodes are never removed");
+        entry.devices.take_back(&mut what.devices);
         entry.stillborn += 1;
-        let gave_up = entry.stillborn >= MAX_STILLBORN;
-        if gave_up {
-            let how = ray_protocol::value::describe_exit(ClientId(0), exit);
-            let text = format!(
-                "No worker can be started on node {node}: {MAX_STILLBORN} in a row ended before they connected; the last {how}.\n{}",
-                exit.stderr_tail
-            );
+        entry.stillborn_reason = ray_protocol::value::describe_exit(ClientId(0), exit);
+        if !exit.stderr_tail.is_empty() {
+            entry.stillborn_reason.push_str("\nThe last lines it wrote to standard error:\n");
+            entry.stillborn_reason.push_str(&exit.stderr_tail);
+        }
+        if entry.stillborn == MAX_STILLBORN
+            && let Some(text) = entry.gave_up()
+        {
             for client in self.clients.iter().filter(|(_, client)| client.job.is_some()).map(|(id, _)| *id).collect::<Vec<_>>() {
                 self.send(client, ray_protocol::control::FromScheduler::Warning { text: text.clone() });
             }
@@ -229,7 +276,11 @@ impl Scheduler {
 
     fn bury_worker(&mut self, client: ClientId, mut exit: Exit) {
         exit.pid = self.clients.get(&client).map_or(exit.pid, |known| known.pid);
+        self.take_devices_back(client);
         let Some(worker) = self.workers.remove(&client) else { return };
+        if worker.is_quiet {
+            self.take_leases_back(client); // nothing runs there for it
+        }
         self.occupy(worker.node, &worker, false);
         self.bury(client, exit.clone());
         if let Work::Actor { actor, .. } = worker.work {
@@ -240,12 +291,39 @@ impl Scheduler {
 
     /// Adds or takes away what a worker holds just now from its node's books.
     pub(super) fn occupy(&mut self, node: NodeId, worker: &Worker, begins: bool) {
-        let Some(held) = worker.held() else { return };
+        let held = worker.held();
         let node = self.nodes.get_mut(&node).expect("nodes are never removed");
         if begins {
-            node.in_use.add(held);
+            node.in_use.add(&held);
         } else {
-            node.in_use.subtract(held);
+            node.in_use.subtract(&held);
+        }
+    }
+
+    /// The GPUs a worker's tasks used are free.
+    pub(super) fn take_devices_back(&mut self, client: ClientId) {
+        let Some(worker) = self.workers.get_mut(&client) else { return };
+        let node = self.nodes.get_mut(&worker.node).expect("nodes are never removed");
+        node.devices.take_back(&mut worker.devices);
+    }
+
+    /// A worker ends by its own wish, for its function asks for a new process. Its GPUs are free when the process is gone; at once if it
+    /// waits for tasks of its own, which may need them.
+    pub(super) fn retires(&mut self, client: ClientId, waits: bool) {
+        let Some(worker) = self.workers.get(&client) else { return };
+        let node = worker.node;
+        let begins = matches!(worker.work, Work::Idle(_) | Work::Leased { .. });
+        self.change_worker(client, |worker| {
+            worker.is_quiet = !waits;
+            if begins {
+                worker.work = Work::Retiring;
+            }
+        });
+        if waits {
+            self.take_devices_back(client);
+        }
+        if begins {
+            self.refill(node);
         }
     }
 
@@ -274,6 +352,7 @@ impl Scheduler {
         for _ in 0..missing {
             self.spawn(node, Spawning::default(), Vec::new());
         }
+        self.fail_barren_wishes();
     }
 
     /// When the next surplus worker is to end.
@@ -312,7 +391,7 @@ impl Scheduler {
     /// Whether tasks this worker submitted may still be under way. Leases it only keeps are asked back, so that it can go next time.
     fn is_owed(&mut self, client: ClientId) -> bool {
         let leased = self.ask_leases_back(client);
-        leased || self.has_wish(client) || self.owns_unfinished(client)
+        leased || self.has_wish(client) || self.owns_unfinished(client) || self.keeps_actors(client)
     }
 
     pub(super) fn kill_worker(&mut self, client: ClientId, reason: String) {
@@ -327,9 +406,10 @@ impl Scheduler {
         entry.alive = false;
         entry.zygote_ready = false;
         entry.store_ready = false;
-        let unborn: Vec<Spawning> = core::mem::take(&mut entry.spawning).into_values().collect();
-        for what in &unborn {
+        let mut unborn: Vec<Spawning> = core::mem::take(&mut entry.spawning).into_values().collect();
+        for what in &mut unborn {
             entry.in_use.subtract(&what.holds);
+            entry.devices.take_back(&mut what.devices);
         }
         let there: Vec<ClientId> = self.workers.iter().filter(|(_, worker)| worker.node == node).map(|(id, _)| *id).collect();
         for client in there {
@@ -358,7 +438,7 @@ impl Scheduler {
             Work::Actor { actor, .. } => format!("is actor {actor}"),
             Work::Retiring => String::from("is ending"),
         };
-        match &self.clients[&client].blocked {
+        match self.clients[&client].waits.values().next() {
             Some(blocked) => format!("{what}; waits for {} objects, first {}", blocked.objects.len(), blocked.first_in_words()),
             None => what,
         }
@@ -371,13 +451,15 @@ impl Scheduler {
                 in_use.add(&what.holds);
             }
             for worker in self.workers.values().filter(|worker| worker.node == node.id) {
-                if let Some(held) = worker.held() {
-                    in_use.add(held);
-                }
+                in_use.add(&worker.held());
             }
             let same = in_use.iter().all(|(name, amount)| node.in_use.amount(name) == amount)
                 && node.in_use.iter().all(|(name, amount)| in_use.amount(name) == amount);
             assert!(same, "S-2: node {} books {} in use, its workers hold {in_use}", node.id, node.in_use);
+            let there = self.workers.values().filter(|worker| worker.node == node.id).map(|worker| &worker.devices);
+            let assigned = there.chain(node.spawning.values().map(|what| &what.devices));
+            let same = node.devices.is_free_but_for(&node.total, assigned);
+            assert!(same, "S-2: the GPUs of node {} are not those its workers have or leave", node.id);
         }
         for (client, worker) in &self.workers {
             assert!(self.clients.contains_key(client), "S-4: worker {client} is no client");
@@ -389,13 +471,19 @@ impl Scheduler {
 }
 
 impl Worker {
-    /// What it holds of its node just now.
-    pub(super) fn held(&self) -> Option<&Resources> {
+    /// What it holds of its node just now. A task or call that waits lends its CPUs only: what else it holds (memory, a GPU with data on it,
+    /// a licence) is in use all the same.
+    pub(super) fn held(&self) -> Cow<'_, Resources> {
         match &self.work {
-            Work::Leased { shape, .. } if !self.is_blocked => Some(shape),
-            // What an actor holds besides CPUs is set up in its process; it cannot be lent for the length of a wait.
-            Work::Actor { holds, .. } if !self.is_blocked || holds.iter().any(|(name, _)| name != "CPU") => Some(holds),
-            Work::Actor { .. } | Work::Leased { .. } | Work::Idle(_) | Work::Retiring => None,
+            Work::Leased { shape: holds, .. } | Work::Actor { holds, .. } => {
+                if self.is_blocked {
+                    let others = holds.iter().filter(|(name, _)| *name != "CPU").map(|(name, amount)| (name.to_owned(), amount));
+                    Cow::Owned(Resources::new(others))
+                } else {
+                    Cow::Borrowed(holds)
+                }
+            }
+            Work::Idle(_) | Work::Retiring => Cow::Owned(Resources::default()),
         }
     }
 }

@@ -16,6 +16,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Nothing else is served while a store of another node does not accept.
+const PEER_PATIENCE: Duration = Duration::from_millis(200);
+
 /// The daemon around the state machine.
 pub(super) struct Server {
     store: ObjectStore,
@@ -320,7 +323,7 @@ impl Server {
             self.close(earlier, "its address has changed");
         }
         let until = Instant::now() + LONGEST_SILENCE;
-        let called = Connection::connect(Path::new(path)).and_then(|mut connection| {
+        let called = Connection::connect_within(Path::new(path), PEER_PATIENCE).and_then(|mut connection| {
             let role = control::Role::StorePeer { node: self.node };
             connection.send(&hello(role), Vec::new()).map_err(io::Error::other)?;
             connection.flush()?;

@@ -48,12 +48,12 @@ impl Author<'_> {
         scope.work(self.rng.within(1, most));
     }
 
-    fn is_stored(&mut self) -> bool {
+    pub(crate) fn is_stored(&mut self) -> bool {
         self.rng.per_mille(self.style.stored)
     }
 
     /// Submits a program as a task.
-    fn submit(&mut self, scope: &mut Scope, program: ProgramId, by_ref: Vec<Slot>, nested: Vec<Slot>) -> Slot {
+    pub(crate) fn submit(&mut self, scope: &mut Scope, program: ProgramId, by_ref: Vec<Slot>, nested: Vec<Slot>) -> Slot {
         let expect: Rc<Expect> = self.programs[program as usize].expect.clone();
         let retries = self.rng.pick(&self.style.retries);
         let half_cpus = self.rng.pick(&self.style.half_cpus);
@@ -92,6 +92,8 @@ pub fn plan(seed: u64) -> Plan {
         plan.kills_per_million = rng.pick(&[2_000, 10_000, 50_000]);
         plan.drivers_die = rng.per_mille(400);
     }
+    let flaky = rng.pick(&[0, 0, 50, 300]);
+    let retires = rng.pick(&[0, 0, 50, 500]);
     let mut author = Author { rng: &mut rng, programs: Vec::new(), style };
     let mut actors_end = false;
     let drivers = author.rng.within(1, 4);
@@ -118,6 +120,8 @@ pub fn plan(seed: u64) -> Plan {
     plan.faults = Faults {
         finite_retries: retries.iter().any(|&count| count >= 0),
         cancels: u64::from(may_cancel),
+        flaky,
+        retires,
         actors_end,
         ..Faults::default()
     };

@@ -24,10 +24,10 @@ pub(super) fn of_actors(author: &mut Author<'_>) -> Program {
     let actor = actors::some_actor(author, &mut driver);
     let mut kept = Vec::new();
     for _ in 0..author.rng.within(1, 4) {
-        take_some(author, &mut driver, Some(actor), &mut kept);
+        take_some(author, &mut driver, Some((actor.at, actor.unordered)), &mut kept);
     }
     if author.rng.per_mille(300) {
-        driver.drop_actor(actor);
+        driver.drop_actor(actor.at);
     }
     tree::finish(author, driver, kept)
 }
@@ -40,7 +40,7 @@ fn consumer(author: &mut Author<'_>) -> ProgramId {
 }
 
 /// Opens a stream and takes from it, perhaps to its end, perhaps beyond.
-fn take_some(author: &mut Author<'_>, scope: &mut Scope, actor: Option<usize>, kept: &mut Vec<Slot>) {
+fn take_some(author: &mut Author<'_>, scope: &mut Scope, actor: Option<(usize, bool)>, kept: &mut Vec<Slot>) {
     let program = producer(author);
     let plan = &author.programs[program as usize];
     let (expect, items) = (plan.expect.clone(), plan.items.clone());

@@ -123,12 +123,12 @@ fn inner_task(author: &mut Author<'_>, outer: &Scope, by_ref: &[Slot], nested: &
 }
 
 fn leaf(author: &mut Author<'_>) -> ProgramId {
-    leaf_with(author, &[])
+    leaf_with(author, &[], &[])
 }
 
 /// A task that gets references and gives some of them back.
-pub(super) fn leaf_with(author: &mut Author<'_>, nested: &[Rc<Expect>]) -> ProgramId {
-    let mut scope = Scope::task(author.rng.number(), nested, &[]);
+pub(super) fn leaf_with(author: &mut Author<'_>, nested: &[Rc<Expect>], by_ref: &[Rc<Expect>]) -> ProgramId {
+    let mut scope = Scope::task(author.rng.number(), nested, by_ref);
     ordinary_work(author, &mut scope);
     let stored = author.is_stored();
     let live = scope.live();

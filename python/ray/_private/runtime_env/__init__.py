@@ -1,0 +1,1 @@
+"""Libraries read the name of a variable here, see `constants`."""

@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "Caller",
     "Check",
+    "Completion",
     "Mailbox",
     "Method",
     "MethodCaller",
@@ -136,6 +137,7 @@ def rebuild_reference(id: tuple[int, int, int, int], declared: Any) -> ObjectRef
 def put(value: _T) -> ObjectRef[_T]: ...
 def get(refs: _Waitable | list[ObjectRef[Any]], timeout: float | None = None) -> Any: ...
 def wait(refs: list[_Waitable], num_returns: int, timeout: float | None) -> tuple[list[_Waitable], list[_Waitable]]: ...
+
 @final
 class Completion:
     def __new__(cls, refs: list[ObjectRef[Any]]) -> Self: ...
@@ -214,7 +216,6 @@ class Method:
         unordered: bool,
         max_pending: int,
         call_options: dict[str, Any],
-        group: str | None,
         results: str = "fixed",
         most_untaken: int = 0,
     ) -> Method: ...

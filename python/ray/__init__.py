@@ -13,7 +13,7 @@ What is not needed to start is imported when it is first used.
 """
 
 from ray import exceptions, services
-from ray._core import ObjectRef
+from ray._core import ObjectRef, ObjectRefGenerator
 from ray.api import (
     cancel,
     explain,
@@ -57,6 +57,7 @@ _IDS = (
     "WorkerID",
 )
 _LAZY = {
+    "DynamicObjectRefGenerator": "ray.generators",
     **dict.fromkeys(_IDS, "ray.ids"),
     "Language": "ray.language",
     "LoggingConfig": "ray.logging_config",
@@ -131,6 +132,7 @@ __all__ = [
     "ActorClassID",
     "ActorID",
     "ClusterID",
+    "DynamicObjectRefGenerator",
     "FunctionID",
     "JobID",
     "Language",
@@ -138,6 +140,7 @@ __all__ = [
     "NodeID",
     "ObjectID",
     "ObjectRef",
+    "ObjectRefGenerator",
     "PlacementGroupID",
     "TaskID",
     "UniqueID",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from ray import actor as actor
 from ray import cloudpickle as cloudpickle
@@ -23,9 +23,11 @@ from ray import types as types
 from ray import util as util
 from ray import worker as worker
 from ray._core import ObjectRef as ObjectRef
+from ray._core import ObjectRefGenerator as ObjectRefGenerator
 from ray.actor import ActorClass, ActorHandle
 from ray.actor import method as method
 from ray.context import RayContext
+from ray.generators import DynamicObjectRefGenerator as DynamicObjectRefGenerator
 from ray.ids import (
     ActorClassID,
     ActorID,
@@ -54,6 +56,7 @@ from ray.modes import (
 from ray.remote_function import (
     RemoteFunction,
     _Decorator,
+    _DecoratorForDynamic,
     _DecoratorForMany,
     _DecoratorForNone,
     _DecoratorOptions,
@@ -63,6 +66,7 @@ from ray.runtime_context import RuntimeContext
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
+_Waitable: TypeAlias = ObjectRef[Any] | ObjectRefGenerator[Any]
 
 __all__ = [
     "LOCAL_MODE",
@@ -76,6 +80,7 @@ __all__ = [
     "ActorClassID",
     "ActorID",
     "ClusterID",
+    "DynamicObjectRefGenerator",
     "FunctionID",
     "JobID",
     "Language",
@@ -83,6 +88,7 @@ __all__ = [
     "NodeID",
     "ObjectID",
     "ObjectRef",
+    "ObjectRefGenerator",
     "PlacementGroupID",
     "TaskID",
     "UniqueID",
@@ -157,6 +163,10 @@ def is_initialized() -> bool: ...
 @overload
 def remote(cls: type[Any], /) -> ActorClass: ...  # type: ignore[overload-overlap]  # classes are callables too
 @overload
+def remote(  # type: ignore[overload-overlap]  # functions that yield come before others
+    function: Callable[_P, Iterator[_T]], /
+) -> RemoteFunction[Callable[_P, Iterator[_T]], ObjectRefGenerator[_T]]: ...
+@overload
 def remote(function: Callable[_P, _T], /) -> RemoteFunction[Callable[_P, _T], ObjectRef[_T]]: ...
 @overload
 def remote(arg_types: list[Any], return_types: list[Any], /, **options: Unpack[_DecoratorOptions]) -> _TypedDecorator: ...
@@ -171,8 +181,14 @@ def remote(  # type: ignore[overload-overlap]
     *, num_returns: Literal[0], typed: bool = False, **options: Unpack[_DecoratorOptions]
 ) -> _DecoratorForNone: ...
 @overload
-def remote(*, num_returns: int | str, typed: bool = False, **options: Unpack[_DecoratorOptions]) -> _DecoratorForMany: ...
-def cancel(object_ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None: ...
+def remote(*, num_returns: Literal["streaming"], typed: bool = False, **options: Unpack[_DecoratorOptions]) -> _Decorator: ...
+@overload
+def remote(
+    *, num_returns: Literal["dynamic"], typed: bool = False, **options: Unpack[_DecoratorOptions]
+) -> _DecoratorForDynamic: ...
+@overload
+def remote(*, num_returns: int, typed: bool = False, **options: Unpack[_DecoratorOptions]) -> _DecoratorForMany: ...
+def cancel(object_ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False, recursive: bool = True) -> None: ...
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None: ...
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle: ...
 def explain(object_ref: ObjectRef[Any] | ActorHandle) -> str: ...
@@ -184,15 +200,28 @@ def put(value: _T, worker: Any = None, *, _owner: None = None, _tensor_transport
 def get(object_refs: ObjectRef[_T], worker: Any = None, *, timeout: float | None = None, _use_object_store: bool = False) -> _T: ...
 @overload
 def get(
+    object_refs: ObjectRefGenerator[_T], worker: Any = None, *, timeout: float | None = None, _use_object_store: bool = False
+) -> ObjectRefGenerator[_T]: ...
+@overload
+def get(
     object_refs: list[ObjectRef[_T]],
     worker: Any = None,
     *,
     timeout: float | None = None,
     _use_object_store: bool = False,
 ) -> list[_T]: ...
+@overload
 def wait(
     object_refs: list[ObjectRef[_T]], num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
 ) -> tuple[list[ObjectRef[_T]], list[ObjectRef[_T]]]: ...
+@overload
+def wait(
+    object_refs: list[ObjectRefGenerator[_T]], num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+) -> tuple[list[ObjectRefGenerator[_T]], list[ObjectRefGenerator[_T]]]: ...
+@overload
+def wait(
+    object_refs: list[_Waitable], num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+) -> tuple[list[_Waitable], list[_Waitable]]: ...
 def as_completed(object_refs: Iterable[ObjectRef[_T]], timeout: float | None = None) -> Iterator[ObjectRef[_T]]: ...
 
 # -- looking at it ---------------------------------------------------------------------------------------------------------

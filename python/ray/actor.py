@@ -8,8 +8,8 @@ import threading
 from functools import cached_property
 from typing import NamedTuple
 
-from ray import _core, options, placement, serialization
-from ray.remote_function import check_of
+from ray import _core, generators, options, placement, serialization
+from ray.remote_function import check_of, declared_results
 from ray.signatures import make_signature
 
 
@@ -292,7 +292,8 @@ class Description:
 
     def with_options(self, chosen):
         """The same for an actor with these options."""
-        ours = {name: chosen[name] for name in ("max_task_retries", "max_pending_calls") if name in chosen}
+        concerning = ("max_task_retries", "max_pending_calls", "_actor_generator_backpressure_num_objects")
+        ours = {name: chosen[name] for name in concerning if name in chosen}
         concurrent = self.is_async or chosen.get("max_concurrency", 1) > 1 or bool(chosen.get("concurrency_groups"))
         if chosen.get("allow_out_of_order_execution", concurrent):
             ours["unordered"] = True
@@ -326,19 +327,19 @@ class Description:
 
     def _make_native(self, method, chosen, changes):
         signature = method.signature
-        returns = chosen.get("num_returns")
-        if returns is None:
-            returns = signature.num_returns
-        if isinstance(returns, str):
-            raise NotImplementedError(f"num_returns={returns!r} is not possible for methods of actors yet.")
-        returns = 1 if returns is None else returns
-        declared = list(signature.returns) if signature.typed and signature.returns is not None else []
+        wanted = chosen.get("num_returns")
+        results, returns = generators.results_of(signature.num_returns if wanted is None else wanted, chosen.get("yields"))
+        limit = chosen.get("_generator_backpressure_num_objects")
+        if limit is None:
+            limit = self.chosen.get("_actor_generator_backpressure_num_objects")
         return _core.Method(
             check=check_of(signature),
             id=method_id(self.module, self.class_name, method.name),
             name=f"{self.class_name}.{method.name}",
             returns=returns,
-            declared=declared[:returns],
+            results=results,
+            most_untaken=generators.most_untaken(limit),
+            declared=declared_results(signature, results, returns),
             max_retries=chosen.get("max_task_retries", self.chosen.get("max_task_retries", 0)),
             unordered=self.chosen.get("unordered", False),
             max_pending=self.chosen.get("max_pending_calls", -1),
@@ -363,6 +364,8 @@ def describe(cls, typed=False):
             continue
         is_async |= inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         chosen = getattr(function, "__ray_method_options__", {})
+        if generators.yields(function):
+            chosen = {**chosen, "yields": True}
         signature = make_signature(
             function, typed=typed, num_returns=chosen.get("num_returns"), method=not isinstance(raw, staticmethod)
         )
@@ -527,7 +530,8 @@ def method(*args, **chosen):
     """Defaults for the calls of one method of an actor class, as a decorator.
 
     Args:
-        num_returns (int): how many references a call returns.
+        num_returns (int | str): how many references a call returns; "streaming" (what a generator method does anyway): an
+            `ObjectRefGenerator` of them.
         concurrency_group (str): the group of threads, or the share of the event loop, that runs it.
         max_task_retries (int): how often a call is tried again when the actor's process ends and the actor comes back.
         retry_exceptions (bool | list[type]): try again after these exceptions too, True: after any.

@@ -38,7 +38,7 @@ class ActorMethod:
         enable_task_events: bool = ...,
         max_task_retries: int = ...,
         name: str = ...,
-        num_returns: int = ...,
+        num_returns: int | Literal["streaming", "dynamic"] = ...,
         retry_exceptions: bool | list[type[BaseException]] | tuple[type[BaseException], ...] = ...,
         tensor_transport: str = ...,
         timeout: float = ...,

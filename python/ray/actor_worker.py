@@ -247,6 +247,8 @@ class _Server:
         self.mailbox = mailbox
         self.loop = loop
         self.tasks = {}
+        #: Streams that wait until items are taken: what they wait for, by key.
+        self.sated = {}
         self.finishing = False
         self.shares = {None: _Share(_details["max_concurrency"])}
         for name, limit in _details["groups"].items():
@@ -254,7 +256,7 @@ class _Server:
 
     def take(self):
         """Begins what has arrived. True when there was something."""
-        calls, cancelled, finish, end = self.mailbox.take()
+        calls, cancelled, consumed, finish, end = self.mailbox.take()
         self.finishing |= finish
         if end:
             self.loop.stop()
@@ -271,9 +273,11 @@ class _Server:
                 share.waiting.append(call)
         for key in cancelled:
             self.cancel(key)
+        for key in consumed:
+            self.consumed(key)
         if self.finishing and not self.tasks:
             self.loop.stop()
-        return bool(calls or cancelled or finish)
+        return bool(calls or cancelled or consumed or finish)
 
     def begin(self, call, share):
         share.active += 1
@@ -291,6 +295,47 @@ class _Server:
                     call.fail(_cancelled_error(), True)
                     return
 
+    def consumed(self, key):
+        """Items of a stream were taken: it may be waiting for that."""
+        waiting = self.sated.pop(key, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def stream(self, call, items):
+        """Sends what a generator yields, as fast as it is wanted."""
+        call.check_stream(items)
+        try:
+            if hasattr(items, "__anext__"):
+                async for item in items:
+                    call.send_item(item)
+                    del item  # it may be large, and the next may take long
+                    if not await self.may_go_on(call):
+                        break
+            else:
+                for item in items:
+                    call.send_item(item)
+                    del item
+                    if not await self.may_go_on(call):
+                        break
+        finally:
+            if hasattr(items, "aclose"):
+                await items.aclose()
+            elif hasattr(items, "close"):
+                items.close()
+
+    async def may_go_on(self, call):
+        """Waits until a stream may yield its next item; False when nobody will take it."""
+        import asyncio
+
+        await asyncio.sleep(0)  # generators may do without awaiting anything; the others have their turn all the same
+        while (demand := call.demand()) in ("sated", "congested"):
+            if demand == "sated":
+                self.sated[call.key] = waiting = self.loop.create_future()
+                await waiting
+            else:
+                await asyncio.sleep(_CONGESTION_PAUSE_S)
+        return demand == "open"
+
     async def drive(self, call, share):
         """One call, from its arguments to its result."""
         current_call.set(call)
@@ -298,6 +343,10 @@ class _Server:
             value = call.start()
             if hasattr(value, "__await__"):
                 value = await value
+            if call.is_stream:
+                await self.stream(call, value)
+            elif hasattr(value, "__anext__"):
+                value = _each([item async for item in value])
         except SystemExit as end:
             _core.leave_actor(_key, end.code in (None, 0))
             self.loop.stop()
@@ -306,8 +355,12 @@ class _Server:
 
             call.fail(error, isinstance(error, CancelledError))
         else:
-            call.finish(value)
+            if call.is_stream:
+                call.end_stream()
+            else:
+                call.finish(value)
         finally:
+            self.sated.pop(call.key, None)
             del self.tasks[call.key]
             share.active -= 1
             if share.waiting and share.active < share.limit:
@@ -316,6 +369,10 @@ class _Server:
                 _core.finish_output()
                 if self.finishing:
                     self.loop.stop()
+
+
+def _each(items):
+    yield from items
 
 
 def _cancelled_error():
@@ -355,5 +412,7 @@ def _make_selector(mailbox):
     return selector
 
 
+# Nobody tells when a full ring has room again.
+_CONGESTION_PAUSE_S = 0.0005
 # Where another thread of the process sleeps on the bell, the loop looks by itself this often.
 _BRIEFLY_S = 0.002

@@ -243,6 +243,8 @@ def cancel(object_ref, *, force=False, recursive=True):
 
     >>> ray.cancel(ray.put(1))  # nothing to cancel: nothing happens
     """
+    if isinstance(object_ref, _core.ObjectRefGenerator):
+        object_ref = object_ref.completed()
     if not isinstance(object_ref, _core.ObjectRef):
         raise TypeError(f"ray.cancel() only supported for object refs. For actors, try ray.kill(). Got {type(object_ref)}.")
     if force and _core.is_actor_call(object_ref):

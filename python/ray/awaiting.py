@@ -36,14 +36,8 @@ def as_concurrent_future(ref):
 
 def as_future(ref):
     """An `asyncio.Future` of the value in the running loop; cancelling it (a time-out, say) does not cancel the task."""
-    import asyncio
 
-    loop = asyncio.get_running_loop()
-    future = loop.create_future()
-
-    def settle():
-        if future.done():
-            return
+    def outcome(future):
         try:
             future.set_result(_core.get(ref))
         except StopIteration as error:
@@ -51,9 +45,27 @@ def as_future(ref):
         except BaseException as error:  # noqa: BLE001 - whatever the task raised is the outcome
             future.set_exception(error)
 
+    return _future(ref, outcome)
+
+
+def until_ready(ref):
+    """An `asyncio.Future` in the running loop that is done when the object exists, whatever it is."""
+    return _future(ref, lambda future: future.set_result(None))
+
+
+def _future(ref, settle):
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def settle_once():
+        if not future.done():
+            settle(future)
+
     def ready():
         try:
-            loop.call_soon_threadsafe(settle)
+            loop.call_soon_threadsafe(settle_once)
         except RuntimeError:
             pass  # the loop was closed meanwhile: nobody waits any more
 

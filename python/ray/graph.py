@@ -69,7 +69,11 @@ def _numbered():
         tasks.append([number, names.get(function, "?"), number_of.get(parent), state, outputs, inputs])
     for task in tasks:
         keys = task[5]
-        task[5] = [number_object(key, (key[0], key[1]) not in number_of, None) for key in keys]
+        for key in keys:
+            maker = number_of.get(key[:2])
+            if maker is not None and key not in object_numbers:  # an item of a stream, which does not say how many there will be
+                tasks[maker][4].append(number_object(key, False, None))
+        task[5] = [number_object(key, key[:2] not in number_of, None) for key in keys]
     note = None
     if folded:
         counts = ", ".join(f"{name} × {count:,}" for name, count in folded.items())  # noqa: RUF001

@@ -1,6 +1,6 @@
 """Remote functions: what `@ray.remote` makes of a function."""
 
-from ray import _core, options, placement
+from ray import _core, generators, options, placement
 from ray.signatures import NOT_A_REFERENCE, make_signature
 
 
@@ -25,7 +25,7 @@ def make_remote(args, keywords):
 def _decorate(function, given, arg_types, return_types, typed):
     import inspect
 
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise ValueError(
             "'async def' should not be used for remote tasks. Wrap the async function in asyncio.run, or make it a method of an "
             "actor."
@@ -99,34 +99,26 @@ class RemoteFunction:
 
     def _caller(self, chosen):
         signature = self._signature
-        returns = chosen.get("num_returns")
-        if returns is None:
-            returns = signature.num_returns
-        if isinstance(returns, str):
-            self._refuse_stream(returns)
-        returns = 1 if returns is None else returns
-        declared = list(signature.returns) if signature.typed and signature.returns is not None else [None] * returns
+        wanted = chosen.get("num_returns")
+        if wanted is None:
+            wanted = signature.num_returns
+        is_generator = generators.yields(self._function)
+        if isinstance(wanted, str) and not is_generator:
+            raise ValueError(f"num_returns={wanted!r} is for generator functions, and {self._function_name} is none.")
+        results, returns = generators.results_of(wanted, is_generator)
         resources, group = placement.place(chosen, options.resources_of(chosen), signature.name)
         return _core.Caller(
             check=self._check,
-            declared=declared[:returns],
+            declared=declared_results(signature, results, returns),
             returns=returns,
+            results=results,
+            most_untaken=generators.most_untaken(chosen.get("_generator_backpressure_num_objects")),
             resources=resources,
             max_retries=options.max_retries_of(chosen),
             export=self._export,
             call_options=options.call_options_of(chosen, captures=group is not None and group[1]),
             capturable=not placement.says_where(chosen),
         )
-
-    def _refuse_stream(self, returns):
-        import inspect
-
-        if inspect.isgeneratorfunction(self._function):
-            raise NotImplementedError(
-                f"{self._function_name}: num_returns={returns!r} is not available yet. Give the number of values it yields, "
-                "or return a list."
-            )
-        raise ValueError(f"num_returns={returns!r} is for generator functions, and {self._function_name} is none.")
 
     def _export(self):
         """The function as other processes get it, made at the first call: (id, name, pickle)."""
@@ -167,6 +159,15 @@ class _WithOptions:
 
 def _rebuild(function, chosen, arg_types, return_types, typed):
     return RemoteFunction(function, chosen, arg_types, return_types, typed)
+
+
+def declared_results(signature, results, returns):
+    """The type declared for each reference a call returns, or for each that a stream yields; None where there is none."""
+    if not signature.typed:
+        return [None] * returns
+    if results != "fixed":
+        return [signature.item_form] if results == "streaming" else [None]
+    return list(signature.returns)[:returns] if signature.returns is not None else [None] * returns
 
 
 def check_of(signature):

@@ -4,11 +4,12 @@ A remote function keeps the callable it was made of, so that a call is checked l
 included. Where references are passed instead of values, parameters are taken by position, each as `T | ObjectRef[T]`; up to eight.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from ray._core import Check, ObjectRef
+from ray._core import Check, ObjectRef, ObjectRefGenerator
 from ray.actor import ActorClass
+from ray.generators import DynamicObjectRefGenerator
 from ray.signatures import Signature
 
 _F = TypeVar("_F", bound=Callable[..., Any], covariant=True)
@@ -151,7 +152,18 @@ class RemoteFunction(_WithOptions[_F, _Results]):
         self, *, num_returns: Literal[0], **options: Unpack[_Options]
     ) -> _WithOptions[_F, None]: ...
     @overload
-    def options(self, *, num_returns: int | str | None, **options: Unpack[_Options]) -> _WithOptions[_F, list[ObjectRef[Any]]]: ...
+    def options(
+        self: RemoteFunction[Callable[_P, Iterator[_T]], Any],
+        *,
+        num_returns: Literal["streaming"],
+        **options: Unpack[_Options],
+    ) -> _WithOptions[Callable[_P, Iterator[_T]], ObjectRefGenerator[_T]]: ...
+    @overload
+    def options(
+        self, *, num_returns: Literal["dynamic"], **options: Unpack[_Options]
+    ) -> _WithOptions[_F, ObjectRef[DynamicObjectRefGenerator]]: ...
+    @overload
+    def options(self, *, num_returns: int | None, **options: Unpack[_Options]) -> _WithOptions[_F, list[ObjectRef[Any]]]: ...
     def _remote(self, args: tuple[Any, ...] | list[Any] = (), kwargs: dict[str, Any] | None = None, **changes: Any) -> Any: ...
 
 class _Typed(RemoteFunction[_F, _Results]):
@@ -160,10 +172,14 @@ class _Typed(RemoteFunction[_F, _Results]):
     def __call__(self: _Typed[Callable[_P, Any], _R], *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
 
 class _Decorator:
-    """`@ray.remote(num_cpus=2)`: an actor class, or a function with one result."""
+    """`@ray.remote(num_cpus=2)`: an actor class, or a function with one result, or one that yields."""
 
     @overload
     def __call__(self, cls: type[Any], /) -> ActorClass: ...  # type: ignore[overload-overlap]  # classes are callables too
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # functions that yield come before others
+        self, function: Callable[_P, Iterator[_T]], /
+    ) -> RemoteFunction[Callable[_P, Iterator[_T]], ObjectRefGenerator[_T]]: ...
     @overload
     def __call__(self, function: Callable[_P, _T], /) -> RemoteFunction[Callable[_P, _T], ObjectRef[_T]]: ...
 
@@ -176,6 +192,13 @@ class _DecoratorForMany:
     """`@ray.remote(num_returns=2)`"""
 
     def __call__(self, function: Callable[_P, _T], /) -> RemoteFunction[Callable[_P, _T], list[ObjectRef[Any]]]: ...
+
+class _DecoratorForDynamic:
+    """`@ray.remote(num_returns="dynamic")`"""
+
+    def __call__(
+        self, function: Callable[_P, Iterator[_T]], /
+    ) -> RemoteFunction[Callable[_P, Iterator[_T]], ObjectRef[DynamicObjectRefGenerator]]: ...
 
 class _TypedDecorator:
     """`@ray.remote([int], [int])`: what is in a list, and how long it is, checkers cannot see; they go by the annotations.

@@ -106,13 +106,14 @@ def finish_output():
 
 
 def load_function(blob):
-    """A function as the native loop wants it: (callable, name, typed, result classes or None, argument check, result split)."""
+    """A function as the native loop wants it: (callable, name, typed, result classes or None, argument check, result split, check
+    of an item it yields or None)."""
     import pickle
 
     function, signature = pickle.loads(blob)
     plain = signature.return_plain
     if not signature.typed:
-        return function, signature.short_name, False, [None], _no_check, signature.split_results
+        return function, signature.short_name, False, [None], _no_check, signature.split_results, None
     classes = None if plain is None else [None if entry is object else entry for entry in plain]
 
     def split(value, num_returns):
@@ -120,7 +121,8 @@ def load_function(blob):
         signature.check_results(results, _declared_type)
         return results
 
-    return function, signature.short_name, True, classes, signature.check_arguments, split
+    check_item = None if signature.item_form is None else signature.check_item
+    return function, signature.short_name, True, classes, signature.check_arguments, split, check_item
 
 
 def _declared_type(value):

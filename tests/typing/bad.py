@@ -1,5 +1,7 @@
 """Wrong programs: both checkers must complain about each line that says so, and about no other."""
 
+from collections.abc import Iterator
+
 import ray
 
 
@@ -16,6 +18,11 @@ def name(text: str, *, times: int = 1) -> str:
 @ray.remote([int, int], [int])
 def multiply(a: int, b: int) -> int:
     return a * b
+
+
+@ray.remote
+def numbers(n: int) -> Iterator[int]:
+    yield from range(n)
 
 
 class Counter:
@@ -58,6 +65,9 @@ ray.get(number, timeout="1")  # wrong
 ray.wait(number)  # wrong
 ray.wait([number], num_returns="1")  # wrong
 ray.cancel(3)  # wrong
+string = ray.get(next(numbers.remote(1)))  # wrong
+ray.get([numbers.remote(1)])  # wrong
+ray.get(numbers.remote(1)) + 1  # wrong
 integer = number + 1  # wrong
 integer = number  # wrong
 CounterActor()  # wrong

@@ -1,12 +1,13 @@
 """Correct programs: neither checker may complain, and both must see these types."""
 
 import asyncio
-from typing import assert_type
+from collections.abc import Generator, Iterator
+from typing import Any, assert_type
 
 import numpy as np
 
 import ray
-from ray import ObjectRef
+from ray import DynamicObjectRefGenerator, ObjectRef, ObjectRefGenerator
 
 
 @ray.remote
@@ -66,6 +67,22 @@ def untold(a, b):
 
 @ray.remote
 def five(a: int, b: str, c: float, d: bytes, e: list[int]) -> None: ...
+
+
+@ray.remote
+def numbers(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+@ray.remote(num_cpus=1, _generator_backpressure_num_objects=2)
+def words(text: str) -> Generator[str, None, int]:
+    yield from text.split()
+    return 3
+
+
+@ray.remote(num_returns="dynamic")
+def parts(text: str) -> Iterator[str]:
+    yield from text
 
 
 class Counter:
@@ -138,3 +155,22 @@ with ray.init(num_cpus=2) as context:
 ray.cancel(ref, force=True)
 ray.visualize_computation_graph(file_path="graph.svg", view=False)
 ray.shutdown()
+
+
+def streams() -> None:
+    stream = numbers.remote(3)
+    assert_type(stream, ObjectRefGenerator[int])
+    assert_type(next(stream), ObjectRef[int])
+    for ref in words.remote("a b"):
+        assert_type(ray.get(ref), str)
+    assert_type(numbers.options(num_returns="streaming", num_cpus=0).remote(ray.put(1)), ObjectRefGenerator[int])
+    assert_type(numbers.options(num_returns="dynamic").remote(1), ObjectRef[DynamicObjectRefGenerator])
+    assert_type(ray.get(parts.remote("ab")), DynamicObjectRefGenerator)
+    assert_type(stream.completed(), ObjectRef[None])
+    ready, _ = ray.wait([stream, ray.put(1)])
+    assert_type(ready, list[ObjectRef[Any] | ObjectRefGenerator[Any]])
+    ray.cancel(stream)
+
+
+async def taken() -> list[int]:
+    return [await ref async for ref in numbers.remote(3)]

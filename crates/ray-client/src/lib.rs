@@ -7,7 +7,8 @@
 //! while calling into Python.
 //!
 //! Read [`state`] first (what is behind the lock), then [`wait`] (how a thread waits), [`io`] (the I/O thread), [`store`] (objects in shared
-//! memory), [`serve`] (what a worker does in addition), [`limits`] (how it ends what takes too long) and [`actors`] (what both do about actors).
+//! memory), [`serve`] (what a worker does in addition), [`limits`] (how it ends what takes too long), [`streams`] (results that come one
+//! by one) and [`actors`] (what both do about actors).
 
 mod actors;
 mod channel;
@@ -17,6 +18,7 @@ mod limits;
 mod serve;
 mod state;
 mod store;
+mod streams;
 mod wait;
 
 use ray_core::Time;
@@ -35,6 +37,7 @@ pub use collect::Collector;
 pub use serve::{Incoming, Manner, Work, write_failure};
 pub use state::{LogLines, Notice};
 pub use store::{Placed, StoreError};
+pub use streams::Demand;
 pub use wait::{Interrupt, WaitEnd};
 
 use state::State;

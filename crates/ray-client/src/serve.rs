@@ -10,7 +10,7 @@ use crate::wait::{Interrupt, WaitEnd};
 use crate::{Client, Shared};
 use hashbrown::HashMap;
 use ray_protocol::control::{ActorNotice, RunningTask};
-use ray_protocol::record::{self, Argument, BodyReader, Record, TaskHeader, flag};
+use ray_protocol::record::{self, Argument, BodyReader, NOBODY_WANTS_MORE, Record, TaskHeader, flag};
 use ray_protocol::{CallOptions, ClientId, FunctionId, ObjectId, TaskId, Value};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -79,6 +79,8 @@ pub(crate) struct Serving {
     answered: Option<TaskId>,
     /// The GPUs each submitter's tasks may use, of those that hold some.
     devices: HashMap<ClientId, Vec<u32>>,
+    /// Streams that run here: how many of their items were taken.
+    consumed: HashMap<TaskId, u64>,
     /// The main thread is to leave its loop.
     exit_asked: bool,
     record: Vec<u8>,
@@ -160,6 +162,24 @@ impl Serving {
             || !self.actor_notices.is_empty()
     }
 
+    /// How many items of a stream were taken, as far as is known here.
+    pub(crate) fn consumed(&self, stream: TaskId) -> u64 {
+        self.consumed.get(&stream).copied().unwrap_or(NOBODY_WANTS_MORE)
+    }
+
+    /// Word of a consumer; false when no such stream runs here now.
+    fn consumed_arrived(&mut self, stream: TaskId, items: u64) -> bool {
+        self.consumed.get_mut(&stream).map(|known| *known = items.max(*known)).is_some()
+    }
+
+    /// Whether records to a submitter wait for room in its ring; None when it has ended.
+    pub(crate) fn is_congested(&mut self, submitter: ClientId) -> Option<bool> {
+        let channel = self.channels.get_mut(&submitter)?;
+        let waits = channel.has_backlog() && channel.drain_backlog();
+        channel.ring(false);
+        Some(waits)
+    }
+
     /// Takes what the results of a task contain.
     fn contents_of(&mut self, task: TaskId) -> Vec<(ObjectId, Box<[ObjectId]>)> {
         self.contained.extract_if(.., |(result, _)| result.task == task).collect()
@@ -183,7 +203,7 @@ impl Serving {
     }
 
     /// Sends a record back. True when it waits for room in the ring.
-    fn reply(&mut self, to: ClientId, parts: &[&[u8]]) -> bool {
+    pub(crate) fn reply(&mut self, to: ClientId, parts: &[&[u8]]) -> bool {
         let Some(channel) = self.channels.get_mut(&to) else { return false };
         channel.push(parts);
         channel.ring(false);
@@ -216,19 +236,6 @@ impl Client {
         self.shared.lock().serving.functions.remove(&function)
     }
 
-    /// Sends one record of results (or all) to a task's submitter.
-    pub fn send_results(&self, to: ClientId, record: &[u8]) {
-        let mut state = self.shared.lock();
-        if let Ok(Record::Result { seq, .. }) = record::read(record) {
-            self.shared.say_contents(&mut state, TaskId { client: to, seq });
-        }
-        state.announce_shared();
-        state.segments.announce_sealed();
-        if state.serving.reply(to, &[record]) {
-            self.shared.retry_soon(&mut state);
-        }
-    }
-
     /// The running task has ended, its last results are `record`.
     #[inline]
     pub fn finish(&self, task: Incoming, record: &[u8]) {
@@ -244,6 +251,9 @@ impl Client {
         }
         state.serving.limits.end(task.task());
         self.shared.say_contents(&mut state, task.task());
+        if task.header.is_stream() {
+            state.serving.consumed.remove(&task.task());
+        }
         state.announce_shared();
         state.segments.announce_sealed();
         if state.serving.answered == Some(task.task()) {
@@ -365,6 +375,8 @@ pub enum Work {
     Actor(ActorNotice),
     /// One of many calls under way was cancelled.
     Cancel(TaskId),
+    /// Items were taken of a stream that is one of many calls under way.
+    Consumed(TaskId),
     /// End: a call on another thread wants it.
     Exit,
 }
@@ -372,7 +384,7 @@ pub enum Work {
 impl Shared {
     /// The results of a task are about to be sent: the scheduler hears what is inside them before anybody can read them.
     #[inline]
-    fn say_contents(&self, state: &mut State, task: TaskId) {
+    pub(crate) fn say_contents(&self, state: &mut State, task: TaskId) {
         if state.serving.contained.is_empty() {
             return;
         }
@@ -405,6 +417,9 @@ impl Shared {
                         state.process.retain_booked(object);
                     }
                     let task = Incoming { from, header, body: bytes, claims, began: Instant::now() };
+                    if header.is_stream() {
+                        state.serving.consumed.insert(task.task(), 0);
+                    }
                     if state.serving.manner == Manner::CallsAtOnce {
                         state.serving.under_way.insert(task.task(), UnderWay::default());
                     } else {
@@ -430,6 +445,13 @@ impl Shared {
                             self.act(state);
                         }
                         return Some(Work::Cancel(task));
+                    }
+                }
+                Ok(Record::Consumed { seq, items }) => {
+                    let stream = TaskId { client: from, seq };
+                    if state.serving.consumed_arrived(stream, items) {
+                        self.news.notify_all(); // a thread that runs it may wait for this
+                        return Some(Work::Consumed(stream));
                     }
                 }
                 // Nothing of this submitter is waiting: a recall that comes here has nothing to give back, a cancel is too late.
@@ -458,6 +480,9 @@ impl Shared {
                 }
                 Ok(Record::Cancel { seq, recursive, .. }) => {
                     self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut kept);
+                    found = true;
+                }
+                Ok(Record::Consumed { seq, items }) if state.serving.consumed_arrived(TaskId { client: from, seq }, items) => {
                     found = true;
                 }
                 _ => kept.push_back((from, bytes)),
@@ -490,10 +515,7 @@ impl Shared {
             drop_claims(state, &header, body);
             let failure = ray_protocol::Failure::Cancelled { function: String::new() }.into_value();
             let mut reply = Vec::new();
-            record::write_result_header(&mut reply, header.seq, 0, header.returns, false, 0);
-            for _ in 0..header.returns {
-                record::write_result_value(&mut reply, &failure, false);
-            }
+            write_failure(&mut reply, &header, &failure, 0);
             let _ = state.serving.reply(from, &[&reply]);
         }
     }
@@ -513,6 +535,9 @@ impl Shared {
                 }
                 Ok(Record::Cancel { seq, recursive, .. }) => {
                     self.cancel_arrived(state, TaskId { client: from, seq }, recursive, &mut rest);
+                }
+                Ok(Record::Consumed { seq, items }) => {
+                    state.serving.consumed_arrived(TaskId { client: from, seq }, items);
                 }
                 Ok(Record::Recall) | Err(_) => {}
                 Ok(_) => rest.push_back((from, bytes)),
@@ -543,6 +568,11 @@ impl Shared {
     pub(crate) fn submitter_lost(&self, state: &mut State, client: ClientId) {
         state.serving.devices.remove(&client);
         let Some(mut channel) = state.serving.channels.remove(&client) else { return };
+        for (stream, items) in &mut state.serving.consumed {
+            if stream.client == client {
+                *items = NOBODY_WANTS_MORE;
+            }
+        }
         state.serving.order.retain(|known| *known != client);
         let (theirs, others): (VecDeque<_>, VecDeque<_>) = state.serving.inbox.drain(..).partition(|(from, _)| *from == client);
         state.serving.inbox = others;
@@ -597,10 +627,10 @@ fn drop_claims(state: &mut State, header: &TaskHeader, body: &[u8]) {
     }
 }
 
-/// Appends a failure for every result of a task.
+/// Appends a failure for every result of a task; of a stream, as its end.
 pub fn write_failure(out: &mut Vec<u8>, header: &TaskHeader, failure: &Value, run_time_us: u32) {
-    record::write_result_header(out, header.seq, 0, header.returns, false, run_time_us);
-    for _ in 0..header.returns {
+    record::write_result_header(out, header.seq, 0, header.failures(), false, run_time_us);
+    for _ in 0..header.failures() {
         record::write_result_value(out, failure, false);
     }
 }

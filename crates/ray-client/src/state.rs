@@ -233,6 +233,7 @@ impl Shared {
                         state.tell_scheduler(&ToScheduler::KillWorker { worker, reason });
                     }
                 }
+                Action::Consumed { worker, seq, items } => send_signal(state, worker, &record::consumed(seq, items)),
                 Action::Free(object) => state.segments.free(object),
                 Action::Ready(object) => {
                     if state.interests.came(object) {

@@ -25,6 +25,10 @@ pub struct CallOptions {
     pub resources: Option<Resources>,
     /// What it submits belongs to its placement group, unless it says otherwise.
     pub captures: bool,
+    /// Of a stream: the most items that may be under way, yielded and not taken; 0 for any number.
+    pub most_untaken: u32,
+    /// The one result is a list of references, one to each value that is yielded.
+    pub dynamic: bool,
 }
 
 /// After which exceptions a call is to be tried again, as long as it has retries left.

@@ -35,7 +35,7 @@ pub use ids::{ClientId, FunctionId, NodeId, ObjectId, SegmentId, TaskId};
 pub use value::{Bytes, Failure, Location, Resources, Value};
 
 /// Version of everything in this crate; two processes that disagree refuse each other, naming both versions.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Largest control frame a daemon accepts from a client that said hello. One message names at most a task's inputs or an object's inner
 /// references, about ten bytes each: this is room for half a million. Memory is taken as bytes arrive, not as they are announced.

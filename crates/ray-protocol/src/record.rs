@@ -14,8 +14,12 @@
 //! cancel   kind=6 u8 · flags u8 · 0 × 6 · seq u64
 //! devices  kind=12 u8 · 0 × 7 · count u32 · count × u32        the GPUs of tasks that hold some, from here on in this ring
 //! part     kind=7 u8 · flags u8 · 0 × 6 · bytes              a piece of a record too long for the ring; with MORE, another follows
+//! consumed kind=8 u8 · 0 × 7 · seq u64 · items u64           so many items of a stream were taken; all bits set: nobody wants any more
 //! object   client u32 · seq u64 · index u32        location  node u32 · segment writer u32 · segment number u32 · 0 u32 · offset u64 · size u64
 //! ```
+//!
+//! A task with STREAM has any number of results, one by one. Result 0 is how it ends, sent last and alone; the items are results 1, 2, …,
+//! sent with MORE. Its `returns` says how many of them had arrived before this attempt: these are not sent again.
 //!
 //! In the submitter's queue a body may hold REFERENCE arguments whose values do not exist yet; before the task is pushed they are
 //! replaced by INLINE or STORED ones ([`resolve_body`]), so a worker never has to look for an argument on its own node.
@@ -33,6 +37,7 @@ pub mod kind {
     pub const RECALL: u8 = 5;
     pub const CANCEL: u8 = 6;
     pub const PART: u8 = 7;
+    pub const CONSUMED: u8 = 8;
     pub const DEVICES: u8 = 12;
 }
 
@@ -55,8 +60,10 @@ pub mod flag {
     pub const HAS_REFS: u8 = 2;
     /// An argument is a reference of unknown type: the worker must check the types.
     pub const CHECK: u8 = 4;
-    /// More follows in another record.
+    /// Of a result or a part: more follows in another record.
     pub const MORE: u8 = 8;
+    /// Of a task: its results are a stream.
+    pub const STREAM: u8 = 8;
     /// A call of an actor's method; the function id is the method's.
     pub const ACTOR_CALL: u8 = 16;
     /// The first argument is not for the callable: [`CallOptions`](crate::CallOptions) for the worker.
@@ -94,13 +101,24 @@ pub struct TaskHeader {
     pub seq: u64,
     /// What to run.
     pub function: FunctionId,
-    /// How many results.
+    /// How many results; of a stream, how many items have arrived already.
     pub returns: u32,
     /// How many arguments the body has.
     pub arguments: u32,
 }
 
 impl TaskHeader {
+    /// Whether its results are a stream.
+    #[inline]
+    pub fn is_stream(&self) -> bool {
+        self.flags & flag::STREAM != 0
+    }
+
+    /// How many results say that it failed, when it does.
+    pub fn failures(&self) -> u32 {
+        if self.is_stream() { 1 } else { self.returns }
+    }
+
     /// The header's bytes, to push in front of the body.
     #[inline]
     pub fn encode(&self) -> [u8; TASK_HEADER_BYTES] {
@@ -158,9 +176,19 @@ pub enum Record<'a> {
     },
     /// A piece of a longer record, and whether another follows.
     Part(&'a [u8], bool),
+    /// Items of a stream were taken.
+    Consumed {
+        /// The submitter's number of the task.
+        seq: u64,
+        /// How many in all, or [`NOBODY_WANTS_MORE`].
+        items: u64,
+    },
     /// The GPUs of tasks that hold some, from here on in this ring.
     Devices(Vec<u32>),
 }
+
+/// Of a [`Record::Consumed`]: the stream was dropped.
+pub const NOBODY_WANTS_MORE: u64 = u64::MAX;
 
 /// Reads one record.
 pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
@@ -194,6 +222,7 @@ pub fn read(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             Ok(Record::Cancel { seq: reader.u64()?, force: flags & flag::FORCE != 0, recursive: flags & flag::RECURSIVE != 0 })
         }
         kind::PART => Ok(Record::Part(reader.0, flags & flag::MORE != 0)),
+        kind::CONSUMED => Ok(Record::Consumed { seq: reader.u64()?, items: reader.u64()? }),
         kind::DEVICES => {
             let count = reader.u32()? as usize;
             if count > reader.0.len() / 4 {
@@ -293,6 +322,14 @@ pub fn recall() -> [u8; 8] {
 pub fn cancel(seq: u64, force: bool, recursive: bool) -> [u8; 16] {
     let flags = if force { flag::FORCE } else { 0 } | if recursive { flag::RECURSIVE } else { 0 };
     word_record(kind::CANCEL, flags, seq)
+}
+
+/// A `consumed` record.
+pub fn consumed(seq: u64, items: u64) -> [u8; 24] {
+    let mut out = [0; 24];
+    out[..16].copy_from_slice(&word_record(kind::CONSUMED, 0, seq));
+    out[16..].copy_from_slice(&items.to_le_bytes());
+    out
 }
 
 /// The fixed part of a `function` record; the blob follows.
@@ -561,6 +598,12 @@ mod tests {
             assert_eq!(read.next_value().unwrap().unwrap(), (value, has_refs));
         }
         assert!(read.next_value().is_none());
+    }
+
+    #[test]
+    fn the_word_of_what_was_taken_reads_back_as_written() {
+        assert_eq!(read(&consumed(7, 3)).unwrap(), Record::Consumed { seq: 7, items: 3 });
+        assert!(read(&consumed(7, 3)[..23]).is_err());
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub enum Failure {
     TaskGroupRemoved,
     /// The placement group the actor was to live in is no more.
     ActorGroupRemoved,
+    /// There is no such item: the stream ended before it.
+    StreamEnded,
     /// The task ran longer than it was allowed to, and was ended.
     TimedOut {
         /// The task's name.

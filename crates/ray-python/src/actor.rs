@@ -3,7 +3,7 @@
 
 use crate::arguments::{Arguments, Check};
 use crate::call_options::{self, Prepared};
-use crate::caller::{references, to_resources};
+use crate::caller::{Results, references, to_resources};
 use crate::context;
 use crate::errors;
 use crate::ids;
@@ -127,7 +127,7 @@ pub(crate) struct Method {
     function: FunctionId,
     /// The name users see.
     name: String,
-    returns: u32,
+    results: Results,
     declared: Vec<Option<Py<PyAny>>>,
     max_retries: i32,
     /// Calls may overtake each other.
@@ -143,7 +143,9 @@ pub(crate) struct Method {
 #[pymethods]
 impl Method {
     #[new]
-    #[pyo3(signature = (*, check, id, name, returns, declared, max_retries, unordered, max_pending, call_options))]
+    #[pyo3(signature = (
+        *, check, id, name, returns, declared, max_retries, unordered, max_pending, call_options, results="fixed", most_untaken=0
+    ))]
     fn new(
         check: Py<Check>,
         id: u64,
@@ -154,10 +156,13 @@ impl Method {
         unordered: bool,
         max_pending: i64,
         call_options: &Bound<'_, PyDict>,
+        results: &str,
+        most_untaken: u32,
     ) -> PyResult<Self> {
         let (function, named_in) = (FunctionId(id), Mutex::new(None));
-        let prepared = Prepared::new(call_options::from_dict(call_options)?, function);
-        Ok(Method { check, function, name, returns, declared, max_retries, unordered, max_pending, prepared, named_in })
+        let results = Results::new(results, returns, most_untaken);
+        let prepared = Prepared::new(results.asked_of(call_options::from_dict(call_options)?), function);
+        Ok(Method { check, function, name, results, declared, max_retries, unordered, max_pending, prepared, named_in })
     }
 
     /// The name users see, "Class.method".
@@ -169,7 +174,7 @@ impl Method {
     /// How many references a call returns.
     #[getter]
     fn returns(&self) -> u32 {
-        self.returns
+        self.results.returns
     }
 
     /// The check of a call's arguments.
@@ -227,7 +232,7 @@ impl MethodCaller {
             self.refuse_beyond(py, method.max_pending as usize)?;
         }
         let mut arguments = Arguments::new(client);
-        let mut flags = flag::ACTOR_CALL | call.flags;
+        let mut flags = flag::ACTOR_CALL | call.flags | method.results.flags();
         if let Some(options) = method.prepared.bytes_of_call() {
             flags |= flag::OPTIONS;
             arguments.add_raw(options);
@@ -236,7 +241,8 @@ impl MethodCaller {
         let task = TaskSpec {
             function: method.function,
             flags,
-            returns: method.returns,
+            returns: method.results.returns,
+            limited: method.results.is_limited,
             arguments: arguments.count,
             body: std::mem::take(&mut arguments.body),
             inputs: std::mem::take(&mut arguments.inputs),
@@ -248,7 +254,7 @@ impl MethodCaller {
         };
         let task = client.call(ActorCall { actor: self.claim.actor, task, unordered: method.unordered });
         drop(arguments); // what was made for large arguments is the task's alone now
-        references(py, client, task, method.returns, &method.declared)
+        references(py, client, task, method.results, &method.declared)
     }
 }
 

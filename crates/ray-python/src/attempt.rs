@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::object_ref::ObjectRef;
+use crate::stream;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -24,6 +25,8 @@ pub(crate) struct Loaded {
     pub(crate) check_arguments: Py<PyAny>,
     /// `(value, returns) -> tuple` of that many results: raises ValueError or TypeError.
     pub(crate) split: Py<PyAny>,
+    /// Of a generator whose items are of a declared type: `(item, index)`, raises TypeError.
+    pub(crate) check_item: Option<Py<PyAny>>,
 }
 
 /// The arguments of a call, opened.
@@ -100,6 +103,14 @@ pub(crate) fn write_results<'py>(
     began: Instant,
     out: &mut Vec<u8>,
 ) -> PyResult<()> {
+    if task.header.is_stream() {
+        return stream::run(py, client, loaded, task, value, began, out);
+    }
+    let value = if task.options().is_some_and(|options| options.dynamic) {
+        stream::collect(py, client, &loaded.name, &value)?
+    } else {
+        value
+    };
     let value = if loaded.typed { follow(py, value)? } else { value };
     if task.header.returns == 1 && fits(loaded, &value) {
         let run_time = micros(began);
@@ -111,8 +122,14 @@ pub(crate) fn write_results<'py>(
             out[begin + 1..begin + 5].copy_from_slice(&length.to_le_bytes());
             return Ok(());
         }
-        out.truncate(begin);
-        return write_value(py, client, task.task().result(0), &value, out);
+        if !stream::is_generator(&value) {
+            out.truncate(begin);
+            return write_value(py, client, task.task().result(0), &value, out);
+        }
+        out.clear();
+    }
+    if task.header.returns > 0 && !loaded.typed && stream::is_generator(&value) {
+        return stream::write_fixed(py, client, loaded, task, &value, began, out);
     }
     let results = loaded.split.bind(py).call1((value, task.header.returns))?;
     let results = results.cast::<PyTuple>()?;
@@ -124,7 +141,13 @@ pub(crate) fn write_results<'py>(
     Ok(())
 }
 
-fn write_value(py: Python<'_>, client: &Client, object: ObjectId, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+pub(crate) fn write_value(
+    py: Python<'_>,
+    client: &Client,
+    object: ObjectId,
+    value: &Bound<'_, PyAny>,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
     let encoded = codec::encode(value, "return value")?;
     let inner = encoded.inner.clone();
     let value = encoded.into_value(py, client, object)?;
@@ -136,7 +159,7 @@ fn write_value(py: Python<'_>, client: &Client, object: ObjectId, value: &Bound<
 }
 
 /// In the typed dialect a task may return a reference; its result is then the value behind it.
-fn follow<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn follow<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if value.is_exact_instance_of::<ObjectRef>() { crate::objects::get(py, &value, None) } else { Ok(value) }
 }
 

@@ -8,10 +8,11 @@ use crate::context;
 use crate::errors;
 use crate::ids;
 use crate::session::signal_pending;
+use crate::stream::{self, Progress};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use ray_client::{Client, Incoming, Manner, MaySleep, Work, write_failure};
+use ray_client::{Client, Demand, Incoming, Manner, MaySleep, Work, write_failure};
 use ray_protocol::control::{ActorMessage, ActorNotice};
 use ray_protocol::record::{self, Record, flag};
 use ray_protocol::{CallOptions, Failure, FunctionId, ObjectId, TaskId, Value};
@@ -95,8 +96,15 @@ fn build(py: Python<'_>, client: &Client, actor: TaskId, creation: &[u8], restar
     let check_arguments = py.import("ray.worker_main")?.getattr("_no_check")?.unbind();
     let load = |(id, callable, name, split): Method| {
         let check_arguments = check_arguments.clone_ref(py);
-        let loaded =
-            Loaded { callable, name: Arc::from(name), typed: false, return_plain: Some(vec![None]), check_arguments, split };
+        let loaded = Loaded {
+            callable,
+            name: Arc::from(name),
+            typed: false,
+            return_plain: Some(vec![None]),
+            check_arguments,
+            split,
+            check_item: None,
+        };
         (FunctionId(id), Arc::new(loaded))
     };
     Ok(Actor { client: client.clone(), id: actor, manner, methods: methods.into_iter().map(load).collect() })
@@ -185,7 +193,10 @@ pub(crate) struct Call {
     function: FunctionId,
     loaded: Option<Arc<Loaded>>,
     options: CallOptions,
+    is_stream: bool,
     state: Mutex<CallState>,
+    /// Of a stream that is sent item by item. Taken out while one is being sent.
+    progress: Mutex<Option<Progress>>,
 }
 
 struct CallState {
@@ -202,6 +213,8 @@ impl Call {
             function: task.header.function,
             loaded: methods.get(&task.header.function).cloned(),
             options: task.options().unwrap_or_default(),
+            is_stream: task.header.is_stream(),
+            progress: Mutex::new(task.header.is_stream().then(|| Progress::new(&task))),
             state: Mutex::new(CallState { task: Some(task), began: Instant::now() }),
         }
     }
@@ -216,6 +229,11 @@ impl Call {
         let result = work(&task, began);
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).task = Some(task);
         result
+    }
+
+    fn take_progress(&self) -> PyResult<Progress> {
+        let progress = self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        progress.ok_or_else(|| PyRuntimeError::new_err("this call is no stream, or another item of it is being sent"))
     }
 
     fn end(&self, record: &[u8]) {
@@ -280,6 +298,51 @@ impl Call {
         self.call(py)
     }
 
+    /// Whether its results are sent one by one, with [`send_item`](Self::send_item).
+    #[getter]
+    fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Raises ValueError when a stream cannot be made of what the method returned.
+    fn check_stream(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        stream::refuse_other_than_generators(self.name(), value)
+    }
+
+    /// Sends one item of a stream.
+    fn send_item(&self, py: Python<'_>, item: Bound<'_, PyAny>) -> PyResult<()> {
+        let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
+        let mut progress = self.take_progress()?;
+        let sent = progress.send(py, &self.client, &loaded, item);
+        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(progress);
+        sent
+    }
+
+    /// Whether the next item may be yielded: "open", "sated" (the consumer has to take some first), "congested" (try again soon), or
+    /// "gone" (nobody will take it).
+    fn demand(&self) -> PyResult<&'static str> {
+        let progress = self.take_progress()?;
+        let demand = progress.demand(&self.client);
+        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(progress);
+        Ok(match demand {
+            Demand::Open => "open",
+            Demand::Sated => "sated",
+            Demand::Congested => "congested",
+            Demand::Gone => "gone",
+        })
+    }
+
+    /// Ends a stream.
+    fn end_stream(&self) -> PyResult<()> {
+        let mut record = Vec::with_capacity(64);
+        self.with_task(|task, began| {
+            stream::write_end(task, began, &mut record);
+            Ok(())
+        })?;
+        self.end(&record);
+        Ok(())
+    }
+
     /// Sends the results.
     fn finish(&self, py: Python<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
         let loaded = self.loaded.clone().ok_or_else(no_such_method)?;
@@ -288,6 +351,7 @@ impl Call {
             self.with_task(|task, began| attempt::write_results(py, &self.client, &loaded, task, value, began, &mut record));
         match written {
             Ok(()) => self.end(&record),
+            Err(error) if error.is_instance_of::<PySystemExit>(py) => return Err(error),
             Err(error) => self.fail(py, &error, false)?,
         }
         Ok(())
@@ -322,8 +386,8 @@ impl Call {
     }
 
     fn run_here<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.call(py) {
-            Ok(value) => self.finish(py, value)?,
+        match self.call(py).and_then(|value| self.finish(py, value)) {
+            Ok(()) => {}
             Err(error) if error.is_instance_of::<PySystemExit>(py) => {
                 return Ok(Some(error.into_value(py).into_bound(py).into_any()));
             }
@@ -382,14 +446,17 @@ impl Mailbox {
         self.client.after_sleep(if slept == 1 { MaySleep::Yes } else { MaySleep::Briefly });
     }
 
-    /// What has arrived: (calls, keys of cancelled calls, whether to end when all is done, whether to end now).
+    /// What has arrived: (calls, keys of cancelled calls, keys of streams of which items were taken, whether to end when all is done,
+    /// whether to end now).
     #[allow(clippy::type_complexity)]
-    fn take<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Vec<(u32, u64)>, bool, bool)> {
-        let (calls, mut cancelled, mut finish, mut exit) = (PyList::empty(py), Vec::new(), false, false);
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Vec<(u32, u64)>, Vec<(u32, u64)>, bool, bool)> {
+        let (calls, mut finish, mut exit) = (PyList::empty(py), false, false);
+        let (mut cancelled, mut consumed) = (Vec::new(), Vec::new());
         for _ in 0..CALLS_PER_TURN {
             match self.client.try_next_task() {
                 Some(Work::Task(task)) => calls.append(Bound::new(py, Call::new(&self.client, &self.methods, task))?)?,
                 Some(Work::Cancel(task)) => cancelled.push((task.client.0, task.seq)),
+                Some(Work::Consumed(task)) => consumed.push((task.client.0, task.seq)),
                 Some(Work::Actor(ActorNotice::Finish)) => finish = true,
                 Some(Work::Actor(_)) => {}
                 Some(Work::Exit) => {
@@ -399,6 +466,6 @@ impl Mailbox {
                 None => break,
             }
         }
-        Ok((calls, cancelled, finish, exit || self.client.ended().is_some()))
+        Ok((calls, cancelled, consumed, finish, exit || self.client.ended().is_some()))
     }
 }

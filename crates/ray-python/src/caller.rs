@@ -4,8 +4,10 @@
 use crate::arguments::{Arguments, Check};
 use crate::call_options::{self, Prepared};
 use crate::context;
+use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session;
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -21,10 +23,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 #[pyclass(frozen, module = "ray._core")]
 pub(crate) struct Caller {
     check: Py<Check>,
-    returns: u32,
     declared: Vec<Option<Py<PyAny>>>,
     resources: Resources,
     max_retries: i32,
+    results: Results,
     /// `() -> (function id, name, pickled function)`.
     export: Py<PyAny>,
     exported: Mutex<Option<Exported>>,
@@ -46,7 +48,9 @@ struct Exported {
 #[pymethods]
 impl Caller {
     #[new]
-    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export, call_options=None, capturable=true))]
+    #[pyo3(signature = (
+        *, check, declared, returns, resources, max_retries, export, call_options=None, capturable=true, results="fixed", most_untaken=0
+    ))]
     fn new(
         check: Py<Check>,
         declared: Vec<Option<Py<PyAny>>>,
@@ -56,9 +60,12 @@ impl Caller {
         export: Py<PyAny>,
         call_options: Option<Py<PyAny>>,
         capturable: bool,
+        results: &str,
+        most_untaken: u32,
     ) -> Self {
+        let results = Results::new(results, returns, most_untaken);
         let (resources, exported, prepared) = (to_resources(resources), Mutex::new(None), OnceLock::new());
-        Caller { check, returns, declared, resources, max_retries, export, exported, call_options, prepared, capturable }
+        Caller { check, declared, resources, max_retries, results, export, exported, call_options, prepared, capturable }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -73,8 +80,12 @@ impl Caller {
             Some(client) => client,
             None => match session::local_mode(py)? {
                 Some(local) => {
+                    if self.results.is_stream || self.results.is_dynamic {
+                        let text = "Generators are not possible in local mode. Start a cluster, or give the number of values with num_returns=.";
+                        return Err(PyNotImplementedError::new_err(text));
+                    }
                     let function = self.export.bind(py).getattr("__self__")?;
-                    return local.call_method1("submit", (function, self.returns, &call.args, call.kwargs.as_ref()));
+                    return local.call_method1("submit", (function, self.results.returns, &call.args, call.kwargs.as_ref()));
                 }
                 None => session::current(py)?,
             },
@@ -82,7 +93,7 @@ impl Caller {
         let exported = self.exported(py, &client)?;
         let prepared = self.prepared.get().expect("made with the export");
         let mut arguments = Arguments::new(&client);
-        let mut flags = call.flags;
+        let mut flags = call.flags | self.results.flags();
         let captured = if self.capturable { context::capturing_group() } else { None };
         let captured = captured.map(|group| groups::grouped(&self.resources, &group));
         if let Some(options) = prepared.bytes(captured.as_ref()) {
@@ -93,7 +104,8 @@ impl Caller {
         let spec = TaskSpec {
             function: exported.function,
             flags,
-            returns: self.returns,
+            returns: self.results.returns,
+            limited: self.results.is_limited,
             arguments: arguments.count,
             body: std::mem::take(&mut arguments.body),
             inputs: std::mem::take(&mut arguments.inputs),
@@ -105,7 +117,7 @@ impl Caller {
         };
         let task = client.submit(spec);
         drop(arguments); // what was made for large arguments is the task's alone now
-        references(py, &client, task, self.returns, &self.declared)
+        references(py, &client, task, self.results, &self.declared)
     }
 
     /// The function holds its caller, whose methods hold the function: only the garbage collector can end that.
@@ -137,7 +149,7 @@ impl Caller {
                 None => CallOptions::default(),
             };
             options.resources = call_options::worth_saying(&self.resources);
-            let _ = self.prepared.set(Prepared::new(options, function));
+            let _ = self.prepared.set(Prepared::new(self.results.asked_of(options), function));
         }
         self.prepared.get().expect("just made").make_known(client);
         client.define_function(function, &name, Arc::from(blob.as_bytes()));
@@ -147,20 +159,55 @@ impl Caller {
     }
 }
 
-/// What a call returns: a reference, a list of them, or None, by the number of its results.
+/// What results a call has.
+#[derive(Clone, Copy)]
+pub(crate) struct Results {
+    pub(crate) returns: u32,
+    pub(crate) is_stream: bool,
+    /// Of a stream: it waits for its consumer.
+    pub(crate) is_limited: bool,
+    /// The one result is a list of references.
+    pub(crate) is_dynamic: bool,
+    most_untaken: u32,
+}
+
+impl Results {
+    /// `results` is "fixed", "streaming" or "dynamic".
+    pub(crate) fn new(results: &str, returns: u32, most_untaken: u32) -> Self {
+        let is_stream = results == "streaming";
+        let most_untaken = if is_stream { most_untaken } else { 0 };
+        Results { returns, is_stream, is_limited: most_untaken > 0, is_dynamic: results == "dynamic", most_untaken }
+    }
+
+    /// What a call asks of its worker, its results included.
+    pub(crate) fn asked_of(self, options: CallOptions) -> CallOptions {
+        CallOptions { most_untaken: self.most_untaken, dynamic: self.is_dynamic, ..options }
+    }
+
+    /// What the task's record must say of it.
+    pub(crate) fn flags(self) -> u8 {
+        if self.is_stream { flag::STREAM } else { 0 }
+    }
+}
+
+/// What a call returns: a generator, or by the number of its results a reference, a list of them, or None.
 #[inline]
 pub(crate) fn references<'py>(
     py: Python<'py>,
     client: &Client,
     task: TaskId,
-    returns: u32,
+    results: Results,
     declared: &[Option<Py<PyAny>>],
 ) -> PyResult<Bound<'py, PyAny>> {
+    if results.is_stream {
+        let declared = declared.first().and_then(|declared| declared.as_ref().map(|kind| kind.clone_ref(py)));
+        return Ok(Bound::new(py, ObjectRefGenerator::adopt(client.clone(), task, declared))?.into_any());
+    }
     let reference = |index: u32| {
         let declared = declared.get(index as usize).and_then(|declared| declared.as_ref().map(|kind| kind.clone_ref(py)));
         ObjectRef::adopt(py, client.clone(), task.result(index), declared)
     };
-    match returns {
+    match results.returns {
         0 => Ok(py.None().into_bound(py)),
         1 => Ok(reference(0)?.into_any()),
         count => {

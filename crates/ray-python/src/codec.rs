@@ -91,6 +91,11 @@ pub(crate) fn encode_plain(value: &Bound<'_, PyAny>, out: &mut impl Sink) -> boo
     true
 }
 
+/// None, serialised.
+pub(crate) fn none() -> Value {
+    Value::Inline([tag::NONE].as_slice().into())
+}
+
 static PACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 

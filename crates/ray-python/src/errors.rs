@@ -78,6 +78,9 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
             Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
             Failure::TaskGroupRemoved => PyErr::from_value(exceptions.getattr("TaskPlacementGroupRemoved")?.call0()?),
             Failure::ActorGroupRemoved => PyErr::from_value(exceptions.getattr("ActorPlacementGroupRemoved")?.call0()?),
+            Failure::StreamEnded => {
+                exception(py, "ObjectRefStreamEndOfStreamError", "There is no such item: the generator ended before it.")
+            }
         })
     };
     build().unwrap_or_else(|error| error)

@@ -91,7 +91,7 @@ pub(crate) fn run_worker(py: Python<'_>) -> PyResult<()> {
             Work::Actor(ActorNotice::Finish) => worker.finishing = true,
             Work::Exit => return Ok(()),
             // Calls on threads cannot be interrupted; they may ask whether they were cancelled.
-            Work::Actor(_) | Work::Cancel(_) => {}
+            Work::Actor(_) | Work::Cancel(_) | Work::Consumed(_) => {}
         }
     }
 }
@@ -203,8 +203,9 @@ impl Worker {
         let blob = self.client.take_function(function);
         let blob = blob.ok_or_else(|| PyRuntimeError::new_err("the definition of this function did not arrive"))?;
         let loaded = py.import("ray.worker_main")?.getattr("load_function")?.call1((PyBytes::new(py, &blob),))?;
-        let (callable, name, typed, return_plain, check_arguments, split): (_, String, _, _, _, _) = loaded.extract()?;
-        let loaded = Arc::new(Loaded { callable, name: Arc::from(name), typed, return_plain, check_arguments, split });
+        let (callable, name, typed, return_plain, check_arguments, split, check_item): (_, String, _, _, _, _, _) =
+            loaded.extract()?;
+        let loaded = Arc::new(Loaded { callable, name: Arc::from(name), typed, return_plain, check_arguments, split, check_item });
         self.functions.insert(function, loaded.clone());
         Ok(loaded)
     }

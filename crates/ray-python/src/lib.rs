@@ -15,6 +15,7 @@ mod context;
 mod drawing;
 mod errors;
 mod execute;
+mod generator;
 mod groups;
 mod ids;
 mod object_ref;
@@ -22,6 +23,7 @@ mod objects;
 mod output;
 mod session;
 mod setting;
+mod stream;
 mod zygote;
 
 use pyo3::prelude::*;
@@ -45,6 +47,8 @@ mod _core {
     use super::drawing::draw_graph;
     #[pymodule_export]
     use super::execute::{current_function_name, is_cancelled, is_interrupted, run_worker};
+    #[pymodule_export]
+    use super::generator::ObjectRefGenerator;
     #[pymodule_export]
     use super::groups::{await_group, create_group, group_rows, remove_group};
     #[pymodule_export]

@@ -78,10 +78,7 @@ impl ObjectRef {
     /// The error for a reference whose cluster is not there any more.
     #[cold]
     pub(crate) fn of_stopped_cluster(&self) -> PyErr {
-        PyValueError::new_err(
-            "This object reference belongs to a cluster that has been stopped (or to another one). \
-             Objects live as long as their cluster; create it again with ray.put or by calling the remote function.",
-        )
+        of_stopped_cluster("object reference")
     }
 
     /// The id, for a reference that is being written into a message or an object.
@@ -98,6 +95,15 @@ impl ObjectRef {
         }
         ids::object_bytes(self.id, self.cluster, ids::JOB)
     }
+}
+
+/// The error for a reference, or a generator of them, whose cluster is not there any more.
+#[cold]
+pub(crate) fn of_stopped_cluster(what: &str) -> PyErr {
+    PyValueError::new_err(format!(
+        "This {what} belongs to a cluster that has been stopped (or to another one). \
+         Objects live as long as their cluster; create it again with ray.put or by calling the remote function.",
+    ))
 }
 
 impl Drop for ObjectRef {

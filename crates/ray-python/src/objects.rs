@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::errors;
+use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session::{self, signal_pending};
 use hashbrown::{HashMap, HashSet};
@@ -56,6 +57,9 @@ pub(crate) fn get<'py>(py: Python<'py>, refs: &Bound<'py, PyAny>, timeout: Optio
         };
         return open(py, &client, object, &value);
     }
+    if refs.is_exact_instance_of::<ObjectRefGenerator>() {
+        return Ok(refs.clone()); // there is nothing to get: its items are references
+    }
     let Ok(list) = refs.cast::<PyList>() else {
         return Err(PyValueError::new_err(format!(
             "Invalid type of object refs, {}, is given. 'object_refs' must either be an ObjectRef or a list of ObjectRefs.",
@@ -85,9 +89,10 @@ fn open<'py>(py: Python<'py>, client: &Client, object: ObjectId, value: &Value) 
 
 fn current_of_list(py: Python<'_>, list: &Bound<'_, PyList>) -> PyResult<Client> {
     match list.get_item(0) {
-        Ok(first) => match first.cast_exact::<ObjectRef>() {
-            Ok(reference) => session::current_for(reference.get()),
-            Err(_) => session::current(py),
+        Ok(first) => match (first.cast_exact::<ObjectRef>(), first.cast_exact::<ObjectRefGenerator>()) {
+            (Ok(reference), _) => session::current_for(reference.get()),
+            (_, Ok(generator)) => generator.get().current(),
+            _ => session::current(py),
         },
         Err(_) => session::current(py),
     }
@@ -103,6 +108,17 @@ fn ids_of(list: &Bound<'_, PyList>, client: &Client, verb: &str) -> PyResult<Vec
             ))),
         })
         .collect()
+}
+
+/// What stands for a generator where objects are waited for: its next item, which is claimed in `awaited`.
+fn next_item_of<'py>(item: &Bound<'py, PyAny>, client: &Client, awaited: &mut Vec<Bound<'py, ObjectRef>>) -> PyResult<ObjectId> {
+    let generator = item.cast_exact::<ObjectRefGenerator>().map_err(|_| {
+        PyTypeError::new_err("wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator: an element is something else.")
+    })?;
+    let next = generator.get().awaited(item.py(), client)?;
+    let object = next.get().id();
+    awaited.push(next);
+    Ok(object)
 }
 
 fn short_repr(value: &Bound<'_, PyAny>) -> String {
@@ -125,7 +141,7 @@ fn wait_for(py: Python<'_>, client: &Client, objects: &[ObjectId], timeout: Opti
 }
 
 /// None, a negative number, or what overflows means for ever.
-fn deadline(timeout: Option<f64>) -> Option<Instant> {
+pub(crate) fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let seconds = timeout.filter(|seconds| *seconds >= 0.0)?;
     Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
@@ -140,13 +156,14 @@ pub(crate) fn wait<'py>(
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let client = current_of_list(py, refs)?;
     let mut objects = Vec::with_capacity(refs.len());
+    let mut awaited = Vec::new();
     let mut fingerprint = Fingerprint::default();
     // A tuple, because its items can be looked at without counting a reference to each.
     for item in refs.to_tuple().iter_borrowed() {
-        let reference = item
-            .cast_exact::<ObjectRef>()
-            .map_err(|_| PyTypeError::new_err("wait() expected a list of ray.ObjectRef: an element is something else."))?;
-        let object = reference.get().id_in(&client)?;
+        let object = match item.cast_exact::<ObjectRef>() {
+            Ok(reference) => reference.get().id_in(&client)?,
+            Err(_) => next_item_of(&item, &client, &mut awaited)?,
+        };
         fingerprint.add(object);
         objects.push(object);
     }

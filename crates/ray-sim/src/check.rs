@@ -75,7 +75,8 @@ impl Cause {
             | Failure::TimedOut { .. }
             | Failure::ActorUnschedulable { .. }
             | Failure::TaskGroupRemoved
-            | Failure::ActorGroupRemoved => Cause::Unexpected,
+            | Failure::ActorGroupRemoved
+            | Failure::StreamEnded => Cause::Unexpected,
         }
     }
 }

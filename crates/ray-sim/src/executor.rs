@@ -7,6 +7,8 @@ use crate::process::{Execution, Frame, Proc, ProcId, Role, Unstarted, Wait};
 use crate::program::{Call, Content, Creation, Expect, Op, ProgramId, Slot, Spawn, mix};
 use crate::ring::Lane;
 use crate::shell::booked;
+use crate::streams::{Intake, Yielding};
+use crate::tally::Tally;
 use ray_core::process::{ActorCall, ObjectView, Process, TaskSpec};
 use ray_protocol::control::{ActorMessage, ActorSpec, ToScheduler};
 use ray_protocol::record::{self, Argument, BodyReader, flag};
@@ -88,7 +90,7 @@ impl Cluster {
 
     /// Begins a task: from here on it counts as an attempt.
     fn begin(&mut self, proc: ProcId, task: Unstarted) -> Check {
-        let Unstarted { from, header, body } = task;
+        let Unstarted { from, header, body, consumed } = task;
         let id = TaskId { client: from, seq: header.seq };
         self.trace.line(self.agenda.now(), || format!("    {proc} begins {id}"));
         self.rings.start(self.by_client[&from], proc, header.seq);
@@ -123,7 +125,9 @@ impl Cluster {
         let program = u32::from_le_bytes(program.try_into().map_err(|_| format!("task {id} has no program"))?);
         let plan = &self.plan.programs[program as usize];
         let (nested_slots, salt) = (plan.arguments.len(), plan.salt);
+        let most_untaken = plan.most_untaken;
         let mut frame = Frame::new(program, salt, Some(Execution::Task { from, seq: header.seq }));
+        frame.yielding = header.is_stream().then(|| Yielding::new(header.returns, consumed, most_untaken));
         let mut inner = Vec::new();
         let mut stored = 0;
         while let Some(argument) = reader.next_argument() {
@@ -132,6 +136,11 @@ impl Cluster {
                 Argument::Stored(object, location) => {
                     stored += 1;
                     let bytes = self.store.read(object, &location);
+                    if bytes.is_none() && !self.procs[self.by_client[&from]].alive {
+                        // Its arguments went with whoever submitted it; this process has not heard of that yet.
+                        claims.iter().for_each(|&object| self.core(proc).release(object));
+                        return Ok(());
+                    }
                     Content::decode(bytes.ok_or_else(|| format!("I5: argument {object} of task {id} was freed before it ran"))?)
                 }
                 Argument::Reference(object) => return Err(format!("P-4: argument {object} of task {id} is not resolved")),
@@ -159,9 +168,17 @@ impl Cluster {
         if frame.result.is_some() {
             return self.end_task(proc);
         }
+        if self.send_item(proc) {
+            return Ok(());
+        }
+        let frame = self.frame(proc);
         if frame.cancelled {
             return self.end(proc, Err(Cause::Cancelled));
         }
+        if !self.may_go_on(proc)? {
+            return Ok(());
+        }
+        let frame = self.frame(proc);
         let (program, at) = (frame.program as usize, frame.at);
         if let Some(Execution::Constructor { raises }) = frame.task {
             return self.end_constructor(proc, raises);
@@ -169,12 +186,22 @@ impl Cluster {
         let Some(op) = self.plan.programs[program].ops.get(at).cloned() else {
             return self.end(proc, Ok(()));
         };
+        let frame = self.frame(proc);
         frame.at += 1;
         let mut delay = MICRO;
         match op {
             Op::Work(micros) => delay = micros * MICRO,
             Op::Raise => return self.end(proc, Err(Cause::Planned)),
             Op::Spawn(spawn) => self.spawn(proc, &spawn),
+            Op::Open { spawn, actor } => self.open(proc, &spawn, actor),
+            Op::Next(stream) => return self.take_next(proc, stream),
+            Op::DropStream(stream) => self.drop_stream(proc, stream),
+            Op::CancelStream(stream) => {
+                if let Some(taking) = frame.streams[stream] {
+                    self.core(proc).cancel(taking.task, false, true);
+                }
+            }
+            Op::Yield { value, inner, stored } => return self.yield_item(proc, value, &inner, stored),
             Op::Put { value, inner, stored } => self.put(proc, value, &inner, stored),
             Op::Get(slot) => return self.get(proc, slot, Taking::Value),
             Op::Unpack(slot, count) => return self.get(proc, slot, Taking::References(count)),
@@ -218,12 +245,12 @@ impl Cluster {
         Ok(())
     }
 
-    fn frame(&mut self, proc: ProcId) -> &mut Frame {
+    pub(crate) fn frame(&mut self, proc: ProcId) -> &mut Frame {
         self.procs[proc].frame.as_mut().expect("a program runs")
     }
 
     /// The objects in these slots; None when one of them never came to be.
-    fn objects(&mut self, proc: ProcId, slots: &[Slot]) -> Option<Vec<ObjectId>> {
+    pub(crate) fn objects(&mut self, proc: ProcId, slots: &[Slot]) -> Option<Vec<ObjectId>> {
         let frame = self.frame(proc);
         slots.iter().map(|&slot| frame.slots[slot]).collect()
     }
@@ -236,9 +263,26 @@ impl Cluster {
     }
 
     fn spawn(&mut self, proc: ProcId, spawn: &Spawn) {
+        let task = self.submit(proc, spawn, 0);
+        self.frame(proc).slots.push(task.map(|task| task.result(0)));
+    }
+
+    fn open(&mut self, proc: ProcId, spawn: &Spawn, actor: Option<(usize, bool)>) {
+        let task = match actor {
+            None => self.submit(proc, spawn, flag::STREAM),
+            Some((actor, unordered)) => {
+                let Spawn { program, by_ref, nested, retries, expect, .. } = spawn.clone();
+                let call = Call { actor, program, by_ref, nested, retries, unordered, expect };
+                self.submit_call(proc, &call, flag::STREAM)
+            }
+        };
+        let taking = task.map(|task| Intake { task, program: spawn.program, taken: 0, failed: false });
+        self.frame(proc).streams.push(taking);
+    }
+
+    fn submit(&mut self, proc: ProcId, spawn: &Spawn, flags: u8) -> Option<TaskId> {
         let (Some(inputs), Some(nested)) = (self.objects(proc, &spawn.by_ref), self.objects(proc, &spawn.nested)) else {
-            self.frame(proc).slots.push(None);
-            return;
+            return None;
         };
         let mut body = Vec::new();
         record::write_inline_argument(&mut body, &spawn.program.to_le_bytes());
@@ -249,8 +293,9 @@ impl Cluster {
         let shape = self.core(proc).shape(&Resources::new([(String::from("CPU"), spawn.half_cpus * RESOURCE_UNIT / 2)]));
         let spec = TaskSpec {
             function: FunctionId(u64::from(spawn.program % 4)),
-            flags: 0,
+            flags,
             returns: 1,
+            limited: self.plan.programs[spawn.program as usize].most_untaken > 0,
             arguments: 1 + inputs.len() as u32,
             body: body.into(),
             inputs,
@@ -262,9 +307,8 @@ impl Cluster {
         };
         let task = self.core(proc).submit(spec);
         self.retries.insert(task, spawn.retries);
-        let frame = self.frame(proc);
-        frame.children.push(task);
-        frame.slots.push(Some(task.result(0)));
+        self.frame(proc).children.push(task);
+        Some(task)
     }
 
     fn put(&mut self, proc: ProcId, value: u64, inner: &[Slot], stored: bool) {
@@ -284,7 +328,7 @@ impl Cluster {
         self.frame(proc).slots.push(Some(object));
     }
 
-    fn value(&mut self, proc: ProcId, object: ObjectId, bytes: Vec<u8>, stored: bool) -> Value {
+    pub(crate) fn value(&mut self, proc: ProcId, object: ObjectId, bytes: Vec<u8>, stored: bool) -> Value {
         if stored {
             let me = self.core(proc).id();
             Value::Stored(self.store.write(me, object, bytes))
@@ -294,7 +338,7 @@ impl Cluster {
     }
 
     /// What a wait for an object ends with, if it ends now.
-    fn outcome(&mut self, proc: ProcId, object: ObjectId) -> Result<Option<Outcome>, String> {
+    pub(crate) fn outcome(&mut self, proc: ProcId, object: ObjectId) -> Result<Option<Outcome>, String> {
         let core = self.procs[proc].core.as_ref().expect("only welcomed processes run programs");
         let bytes = match core.value(object) {
             ObjectView::Unknown => return Err(format!("process {proc} lost its claim on {object}")),
@@ -324,15 +368,7 @@ impl Cluster {
         let program = self.frame(proc).program;
         let expect = self.expected(program, slot);
         judge(object, &expect, &outcome, &self.plan.faults)?;
-        self.tally.count(match outcome {
-            Outcome::Value(_) => "values got",
-            Outcome::Failed(Cause::Planned) => "failures: raised",
-            Outcome::Failed(Cause::Crashed) => "failures: crashed",
-            Outcome::Failed(Cause::OwnerDied) => "failures: owner died",
-            Outcome::Failed(Cause::Cancelled) => "failures: cancelled",
-            Outcome::Failed(Cause::ActorDied) => "failures: actor died",
-            Outcome::Failed(Cause::Unexpected) => "failures: unexpected",
-        });
+        count_outcome(&mut self.tally, &outcome);
         match outcome {
             Outcome::Value(content) => match taking {
                 Taking::References(count) => {
@@ -381,7 +417,7 @@ impl Cluster {
     }
 
     /// What a slot of a program must turn out to be.
-    fn expected(&self, program: ProgramId, slot: Slot) -> std::rc::Rc<Expect> {
+    pub(crate) fn expected(&self, program: ProgramId, slot: Slot) -> std::rc::Rc<Expect> {
         self.plan.programs[program as usize].slots[slot].clone()
     }
 
@@ -405,10 +441,14 @@ impl Cluster {
     }
 
     fn call(&mut self, proc: ProcId, call: &Call) {
+        let task = self.submit_call(proc, call, 0);
+        self.frame(proc).slots.push(task.map(|task| task.result(0)));
+    }
+
+    fn submit_call(&mut self, proc: ProcId, call: &Call, flags: u8) -> Option<TaskId> {
         let (inputs, nested) = (self.objects(proc, &call.by_ref), self.objects(proc, &call.nested));
         let (Some((actor, _)), Some(inputs), Some(nested)) = (self.frame(proc).actors[call.actor], inputs, nested) else {
-            self.frame(proc).slots.push(None);
-            return;
+            return None;
         };
         let mut body = Vec::new();
         record::write_inline_argument(&mut body, &call.program.to_le_bytes());
@@ -417,8 +457,9 @@ impl Cluster {
         }
         write_nested(&mut body, &nested);
         let task = TaskSpec {
-            flags: flag::ACTOR_CALL,
+            flags: flag::ACTOR_CALL | flags,
             returns: 1,
+            limited: self.plan.programs[call.program as usize].most_untaken > 0,
             arguments: 1 + inputs.len() as u32,
             body: body.into(),
             inputs,
@@ -432,7 +473,7 @@ impl Cluster {
         if call.unordered {
             self.unordered.insert(task);
         }
-        self.frame(proc).slots.push(Some(task.result(0)));
+        Some(task)
     }
 
     fn end_constructor(&mut self, proc: ProcId, raises: bool) -> Check {
@@ -444,7 +485,7 @@ impl Cluster {
     }
 
     /// A program has ended. A task's result is written, and said what it contains; it is sent a moment later, for a worker may die between.
-    fn end(&mut self, proc: ProcId, how: Result<(), Cause>) -> Check {
+    pub(crate) fn end(&mut self, proc: ProcId, how: Result<(), Cause>) -> Check {
         let frame = self.frame(proc);
         let Some(Execution::Task { from, seq }) = frame.task else {
             let frame = self.procs[proc].frame.take().expect("a driver's program ends");
@@ -513,6 +554,9 @@ impl Cluster {
         for (actor, weak) in frame.actors.into_iter().flatten() {
             self.core(proc).release_actor(actor, weak);
         }
+        for taking in frame.streams.into_iter().flatten() {
+            self.core(proc).drop_stream(taking.task);
+        }
     }
 
     /// A store is told that an object is not needed any more: that must be true, and said once.
@@ -542,6 +586,18 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+pub(crate) fn count_outcome(tally: &mut Tally, outcome: &Outcome) {
+    tally.count(match outcome {
+        Outcome::Value(_) => "values got",
+        Outcome::Failed(Cause::Planned) => "failures: raised",
+        Outcome::Failed(Cause::Crashed) => "failures: crashed",
+        Outcome::Failed(Cause::OwnerDied) => "failures: owner died",
+        Outcome::Failed(Cause::Cancelled) => "failures: cancelled",
+        Outcome::Failed(Cause::ActorDied) => "failures: actor died",
+        Outcome::Failed(Cause::Unexpected) => "failures: unexpected",
+    });
 }
 
 /// Appends the references nested in a task's arguments.

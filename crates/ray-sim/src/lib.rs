@@ -30,6 +30,7 @@ pub mod ring;
 pub mod rng;
 mod shell;
 pub mod store;
+pub mod streams;
 pub mod tally;
 pub mod trace;
 pub mod workload;

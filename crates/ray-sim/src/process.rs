@@ -2,6 +2,7 @@
 
 use crate::link::Nanos;
 use crate::program::ProgramId;
+use crate::streams::{Intake, Yielding};
 use ray_core::process::Process;
 use ray_protocol::record::TaskHeader;
 use ray_protocol::{ClientId, NodeId, ObjectId, TaskId, Value};
@@ -84,6 +85,8 @@ pub struct Unstarted {
     pub header: TaskHeader,
     /// Its arguments.
     pub body: Vec<u8>,
+    /// Of a stream: how many of its items were taken.
+    pub consumed: u64,
 }
 
 /// A program being run.
@@ -113,6 +116,10 @@ pub struct Frame {
     pub children: Vec<TaskId>,
     /// Actors it knows, and whether its handle is a weak one.
     pub actors: Vec<Option<(TaskId, bool)>>,
+    /// Streams it takes items from.
+    pub streams: Vec<Option<Intake>>,
+    /// The stream it is.
+    pub yielding: Option<Yielding>,
 }
 
 /// What a program waits for.
@@ -122,6 +129,8 @@ pub enum Wait {
     Object(ObjectId),
     /// The answer to a question about a name.
     Find(u64),
+    /// That items it yielded are taken.
+    Demand,
 }
 
 /// Which task a frame executes.
@@ -187,6 +196,8 @@ impl Frame {
             cancelled: false,
             children: Vec::new(),
             actors: Vec::new(),
+            streams: Vec::new(),
+            yielding: None,
         }
     }
 }

@@ -56,6 +56,16 @@ pub enum Op {
     DropActor(usize),
     /// Looks an actor up by name; it becomes the next actor of this program.
     Find(String),
+    /// Submits a task that yields, or calls such a method of an actor (perhaps out of order); it has a number among the streams of this program.
+    Open { spawn: Spawn, actor: Option<(usize, bool)> },
+    /// Takes what follows in a stream: a new slot.
+    Next(usize),
+    /// Drops a stream.
+    DropStream(usize),
+    /// Cancels the task of a stream.
+    CancelStream(usize),
+    /// Yields a value that contains these references.
+    Yield { value: u64, inner: Vec<Slot>, stored: bool },
 }
 
 /// How a task is submitted.
@@ -126,6 +136,10 @@ pub struct Program {
     pub stored: bool,
     /// What its result must be.
     pub expect: Rc<Expect>,
+    /// What the items must be that it yields.
+    pub items: Vec<Rc<Expect>>,
+    /// Of these, how many may be under way; 0 for any number.
+    pub most_untaken: u32,
 }
 
 /// Takes one more value into account.
@@ -183,6 +197,8 @@ pub struct Scope {
     /// A driver goes on after a failure.
     catches: bool,
     actors: usize,
+    streams: Vec<(Rc<Expect>, Vec<Rc<Expect>>, usize)>,
+    items: Vec<Rc<Expect>>,
 }
 
 impl Scope {
@@ -200,7 +216,19 @@ impl Scope {
         }
         let dropped = vec![false; arguments.len()];
         let slots = arguments.clone();
-        Scope { ops: Vec::new(), slots, arguments, dropped, salt, so_far, raised, catches: false, actors: 0 }
+        Scope {
+            ops: Vec::new(),
+            slots,
+            arguments,
+            dropped,
+            salt,
+            so_far,
+            raised,
+            catches: false,
+            actors: 0,
+            streams: Vec::new(),
+            items: Vec::new(),
+        }
     }
 
     /// A driver's program.
@@ -299,6 +327,46 @@ impl Scope {
         self.slot(expect)
     }
 
+    /// Opens a stream of what a program yields.
+    pub fn open(&mut self, spawn: Spawn, actor: Option<(usize, bool)>, items: &[Rc<Expect>]) -> usize {
+        self.streams.push((spawn.expect.clone(), items.to_vec(), 0));
+        self.ops.push(Op::Open { spawn, actor });
+        self.streams.len() - 1
+    }
+
+    /// Takes what follows in a stream.
+    pub fn next(&mut self, stream: usize) -> Slot {
+        self.ops.push(Op::Next(stream));
+        let (end, items, taken) = &mut self.streams[stream];
+        let item = items.get(*taken).cloned();
+        *taken += 1;
+        let fails = item.is_none() && end.value.is_none();
+        match item.as_ref().and_then(|item| item.value) {
+            Some(value) if !self.raised => self.so_far = mix(self.so_far, value),
+            _ => self.raised |= fails && !self.catches,
+        }
+        self.slot(item.unwrap_or_else(|| Rc::new(Expect { value: None, inner: vec![] })))
+    }
+
+    /// Drops a stream.
+    pub fn drop_stream(&mut self, stream: usize) {
+        self.ops.push(Op::DropStream(stream));
+    }
+
+    /// Cancels the task of a stream.
+    pub fn cancel_stream(&mut self, stream: usize) {
+        self.ops.push(Op::CancelStream(stream));
+    }
+
+    /// Yields.
+    pub fn yield_item(&mut self, value: u64, inner: Vec<Slot>, stored: bool) {
+        if !self.raised {
+            let inner = inner.iter().map(|&slot| self.expect(slot)).collect();
+            self.items.push(Rc::new(Expect { value: Some(value), inner }));
+        }
+        self.ops.push(Op::Yield { value, inner, stored });
+    }
+
     /// Stores a value with an actor's handle inside.
     pub fn wrap(&mut self, actor: usize, value: u64, stored: bool) -> Slot {
         self.ops.push(Op::Wrap { actor, value, stored });
@@ -333,7 +401,7 @@ impl Scope {
             // Whoever writes the program's caller still wants slots for what it would have returned.
             true => Expect { value: None, inner },
         };
-        let Scope { ops, arguments, salt, slots, .. } = self;
-        Program { ops, arguments, salt, slots, returns, stored, expect: Rc::new(expect) }
+        let Scope { ops, arguments, salt, slots, items, .. } = self;
+        Program { ops, arguments, salt, slots, returns, stored, expect: Rc::new(expect), items, most_untaken: 0 }
     }
 }

@@ -54,6 +54,9 @@ impl Cluster {
                 Action::Cancel { worker, seq, force, recursive } => {
                     self.push(proc, worker, Lane::Tasks, record::cancel(seq, force, recursive).to_vec());
                 }
+                Action::Consumed { worker, seq, items } => {
+                    self.push(proc, worker, Lane::Tasks, record::consumed(seq, items).to_vec());
+                }
                 Action::Free(object) => self.send(Link::ProcessToStore(proc), Event::Free(NODE, vec![object])),
                 Action::Ready(object) => self.wait_over(proc, Wait::Object(object)),
             }
@@ -63,7 +66,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn push(&mut self, proc: ProcId, to: ClientId, lane: Lane, bytes: Vec<u8>) {
+    pub(crate) fn push(&mut self, proc: ProcId, to: ClientId, lane: Lane, bytes: Vec<u8>) {
         let peer = self.by_client[&to];
         self.rings.push(proc, peer, lane, bytes);
         self.wake(peer, proc);
@@ -192,6 +195,7 @@ impl Cluster {
         let started = if channel.accepted { self.rings.started(proc, peer) } else { None };
         let now = self.time();
         self.core(proc).worker_lost(now, client, exit, started);
+        self.consumer_gone(proc, client);
         // Nobody waits for what it asked for and was not begun. What travelled with that was booked for this process all the same.
         let (its, others): (VecDeque<Unstarted>, _) =
             core::mem::take(&mut self.procs[proc].unstarted).into_iter().partition(|task| task.from == client);
@@ -223,9 +227,10 @@ impl Cluster {
                 self.trace.line(self.agenda.now(), || format!("    {proc} reads {}", brief(&bytes)));
                 match record::read(&bytes).map_err(|error| error.to_string())? {
                     Record::Task(header, body) => {
-                        self.procs[proc].unstarted.push_back(Unstarted { from: client, header, body: body.to_vec() });
+                        self.procs[proc].unstarted.push_back(Unstarted { from: client, header, body: body.to_vec(), consumed: 0 });
                     }
                     Record::Recall => self.give_back(proc, Some(client)),
+                    Record::Consumed { seq, items } => self.consumed(proc, client, seq, items),
                     Record::Devices(_) => {}
                     Record::Cancel { seq, force, recursive } => self.cancel_received(proc, client, seq, force, recursive)?,
                     _ => {
@@ -306,7 +311,7 @@ impl Cluster {
         let Some(frame) = self.procs[proc].frame.as_mut().filter(|frame| frame.waits == Some(wait)) else { return };
         frame.waits = None;
         let task = waiting_task(frame);
-        if matches!(wait, Wait::Object(_)) {
+        if matches!(wait, Wait::Object(_) | Wait::Demand) {
             self.say(proc, ToScheduler::Unblocked { task });
         }
         self.run_soon(proc, MICRO);
@@ -319,6 +324,7 @@ impl Cluster {
         let task = waiting_task(frame);
         match wait {
             Wait::Object(object) => self.say(proc, ToScheduler::Blocked { task, objects: vec![object], enough: 1 }),
+            Wait::Demand => self.say(proc, ToScheduler::Blocked { task, objects: vec![], enough: 0 }),
             Wait::Find(_) => {}
         }
         self.give_back(proc, None);

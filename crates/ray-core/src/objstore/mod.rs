@@ -253,6 +253,8 @@ pub struct ObjectStore {
     observers: BTreeSet<ConnectionId>,
     /// What the scheduler said of clients that are gone, until their last words have been read: their objects that others know.
     bequests: BTreeMap<ClientId, Vec<ObjectId>>,
+    /// Clients that are gone, each with its objects that others know and that are not here: a worker may still seal a result of theirs.
+    gone: BTreeMap<ClientId, BTreeSet<ObjectId>>,
     early_frees: EarlyFrees,
 
     /// Requests for memory that did not fit, in order of arrival.
@@ -358,6 +360,7 @@ impl ObjectStore {
             by_client: BTreeMap::new(),
             observers: BTreeSet::new(),
             bequests: BTreeMap::new(),
+            gone: BTreeMap::new(),
             early_frees: EarlyFrees::default(),
             claims: BTreeMap::new(),
             next_claim: 0,
@@ -575,6 +578,13 @@ impl ObjectStore {
         for object in unshared {
             self.forget(object);
         }
+        let elsewhere = shared.into_iter().filter(|object| !self.objects.contains_key(*object)).copied().collect();
+        self.gone.insert(client, elsewhere);
+    }
+
+    /// Whether the owner of an object ended before it was sealed, and had told nobody of it: nobody would ever free it.
+    fn is_orphan(&self, object: ObjectId) -> bool {
+        self.gone.get(&object.owner()).is_some_and(|shared| !shared.contains(&object))
     }
 
     fn register(&mut self, connection: ConnectionId, id: SegmentId, size_bytes: u64) -> Result<(), CloseReason> {
@@ -624,7 +634,7 @@ impl ObjectStore {
                 return Err(CloseReason::SealedTwice { object });
             }
             self.add_object(object, location);
-            if self.early_frees.take(object) {
+            if self.early_frees.take(object) || self.is_orphan(object) {
                 self.forget(object);
             }
             self.serve_awaited(object);

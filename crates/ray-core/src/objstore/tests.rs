@@ -263,6 +263,19 @@ fn of_the_objects_of_the_dead_those_stay_that_others_know() {
 }
 
 #[test]
+fn a_result_sealed_after_the_end_of_its_owner_goes_unless_others_know_it() {
+    let mut bench = Bench::new();
+    bench.segment(BOB, segment(12, 1), MIB);
+    bench.event(Event::Disconnected { connection: ANN });
+    bench.scheduler(SchedulerToStore::ClientGone { client: ClientId(11), shared: vec![object(11, 2)] });
+    let place = at(segment(12, 1), 0, 100);
+    let answer = bench.message(BOB, ToStore::Sealed(vec![(object(11, 1), place)]));
+    assert_eq!(answer, [send(BOB, FromStore::Freed(vec![(object(11, 1), place)]))]);
+    bench.seal(BOB, object(11, 2), at(segment(12, 1), 128, 100));
+    assert_eq!(bench.store.stats().objects, 1);
+}
+
+#[test]
 fn a_full_store_asks_for_empty_segments_and_waits() {
     let mut bench = Bench::new();
     bench.segment(ANN, segment(11, 1), 60 * MIB);

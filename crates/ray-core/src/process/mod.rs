@@ -23,6 +23,7 @@
 //!   can know the object and this process frees it alone.
 //! - P-3 Tasks of one shape are pushed in submission order; a task given back goes to the front again.
 //! - P-4 A task is pushed only when every input has a value; an input that failed fails the task without running it.
+//! - P-5 Items of a stream arrive once, in order, and never change; when it has ended, its result 0 and what follows its last item have values.
 //!
 //! It must not know: sockets, rings, pickles, Python.
 
@@ -32,6 +33,7 @@ mod leases;
 mod object_table;
 mod objects;
 mod seq_map;
+mod streams;
 mod tasks;
 mod validate;
 
@@ -51,6 +53,8 @@ use leases::{Lease, Shape};
 use object_table::ObjectTable;
 pub use objects::ObjectView;
 use seq_map::SeqMap;
+pub use streams::NextItem;
+use streams::Stream;
 use tasks::Task;
 
 /// What a process wants done. Small, because one is made per task; the rare large ones are boxed.
@@ -87,6 +91,15 @@ pub enum Action {
         /// Its children too.
         recursive: bool,
     },
+    /// Tell a worker how many items of a stream were taken.
+    Consumed {
+        /// Where it was pushed.
+        worker: ClientId,
+        /// Which task.
+        seq: u64,
+        /// How many in all, or [`record::NOBODY_WANTS_MORE`].
+        items: u64,
+    },
     /// Nobody can refer to this object of our own any more: its bytes in our node's store can go.
     Free(ObjectId),
     /// An object somebody asked to be told of ([`Process::watch`]) has a value now.
@@ -100,8 +113,10 @@ pub struct TaskSpec {
     pub function: FunctionId,
     /// See [`record::flag`].
     pub flags: u8,
-    /// How many results.
+    /// How many results. A stream ([`record::flag::STREAM`]) does not say.
     pub returns: u32,
+    /// Of a stream: whether its task waits when too many items are under way.
+    pub limited: bool,
     /// How many arguments `body` has.
     pub arguments: u32,
     /// The arguments, as [`record`] lays them out.
@@ -140,6 +155,7 @@ pub struct Process {
     /// Shared results of unfinished tasks that have no claim here any more: others wait to hear of them.
     awaited_elsewhere: HashSet<ObjectId>,
     tasks: SeqMap<Task>,
+    streams: HashMap<u64, Stream>,
     /// Tasks that are failing just now, the first one being dealt with; empty between events.
     failing: VecDeque<(u64, Value)>,
     shapes: Vec<Shape>,
@@ -172,6 +188,7 @@ impl Process {
             own_came_back: false,
             awaited_elsewhere: HashSet::new(),
             tasks: SeqMap::default(),
+            streams: HashMap::new(),
             failing: VecDeque::new(),
             shapes: Vec::new(),
             leases: Vec::new(),

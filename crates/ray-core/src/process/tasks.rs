@@ -17,7 +17,7 @@ pub(super) struct Task {
     pub(super) shape: ShapeId,
     pub(super) state: TaskState,
     pub(super) retries_left: i32,
-    /// Results that arrived, of whichever attempt: these are final.
+    /// Results (of a stream: items) that arrived, of whichever attempt: these are final.
     pub(super) arrived: u32,
     /// Set by cancel: whatever happens to it now, it is not tried again.
     pub(super) cancelled: bool,
@@ -50,6 +50,19 @@ impl Task {
         self.links.as_ref().and_then(|links| links.actor)
     }
 
+    /// Where it was pushed.
+    pub(super) fn worker(&self) -> Option<ClientId> {
+        match self.state {
+            TaskState::Pushed(worker) => Some(worker),
+            TaskState::Waiting(_) | TaskState::Queued => None,
+        }
+    }
+
+    /// What to push for it: an attempt at a stream is told what has arrived.
+    fn header(&self) -> TaskHeader {
+        TaskHeader { returns: if self.header.is_stream() { self.arrived } else { self.header.returns }, ..self.header }
+    }
+
     /// What users know it as.
     pub(super) fn shown_as(&self) -> FunctionId {
         self.links.as_ref().and_then(|links| links.shown_as).unwrap_or(self.header.function)
@@ -73,20 +86,27 @@ pub(super) enum TaskState {
 }
 
 impl Process {
-    /// Submits a task. Returns its id; its `returns` results each have one claim, the caller's.
+    /// Submits a task. Returns its id; its `returns` results each have one claim, the caller's. A stream is the caller's to
+    /// [drop](Self::drop_stream).
     pub fn submit(&mut self, spec: TaskSpec) -> TaskId {
         self.submit_for(spec, None)
     }
 
     pub(super) fn submit_for(&mut self, spec: TaskSpec, actor: Option<TaskId>) -> TaskId {
         let id = TaskId { client: self.me, seq: self.take_seq() };
-        for index in 0..spec.returns {
-            self.expect_object(id.result(index));
+        let is_stream = spec.flags & flag::STREAM != 0;
+        let returns = if is_stream { 1 } else { spec.returns };
+        if is_stream {
+            self.open_stream(id, spec.limited);
+        } else {
+            for index in 0..returns {
+                self.expect_object(id.result(index));
+            }
         }
         self.report(GraphEvent::Submitted {
             seq: id.seq,
             function: spec.shown_as.unwrap_or(spec.function),
-            returns: spec.returns,
+            returns,
             parent: spec.parent,
             actor,
             inputs: spec.inputs.clone(),
@@ -109,14 +129,7 @@ impl Process {
             Some(Box::new(Links { inputs, nested, actor, parent: spec.parent, shown_as: spec.shown_as }))
         };
         let task = Task {
-            header: TaskHeader {
-                flags,
-                attempt: 0,
-                seq: id.seq,
-                function: spec.function,
-                returns: spec.returns,
-                arguments: spec.arguments,
-            },
+            header: TaskHeader { flags, attempt: 0, seq: id.seq, function: spec.function, returns, arguments: spec.arguments },
             body: spec.body,
             links,
             shape: spec.shape,
@@ -136,13 +149,13 @@ impl Process {
     pub fn pushable(&self, seq: u64) -> Option<(TaskHeader, Cow<'_, [u8]>)> {
         let task = self.tasks.get(&seq)?;
         if task.inputs().is_empty() {
-            return Some((task.header, Cow::Borrowed(&task.body)));
+            return Some((task.header(), Cow::Borrowed(&task.body)));
         }
         let body = record::resolve_body(&task.body, task.header.arguments, |object| match self.value(object) {
             ObjectView::Ready(value) => value,
             _ => unreachable!("P-4: a task is pushed only when its inputs have values"),
         });
-        let (mut header, mut body) = (task.header, body.expect("this process wrote the body itself"));
+        let (mut header, mut body) = (task.header(), body.expect("this process wrote the body itself"));
         let boxes: Vec<ObjectId> = task.inputs().iter().copied().filter(|&input| self.travels_as_box(input)).collect();
         if !boxes.is_empty() {
             let nested = task.nested().len();
@@ -262,12 +275,16 @@ impl Process {
     pub(super) fn push(&mut self, worker: ClientId, seq: u64) {
         let task = self.tasks.get_mut(&seq).expect("queued tasks exist");
         task.state = TaskState::Pushed(worker);
+        let is_stream = task.header.is_stream();
         if !task.inputs().is_empty() || !task.nested().is_empty() {
             for object in self.travelling(seq) {
                 self.book_hold(worker, object);
             }
         }
         self.actions.push_back(Action::Push { worker, seq });
+        if is_stream {
+            self.tell_consumed(seq); // by those who saw what an earlier attempt sent
+        }
     }
 
     /// The objects a pushed task's worker gets a hold on: references nested in arguments, inputs whose memory it may keep views of, and
@@ -305,15 +322,20 @@ impl Process {
         if task.state != TaskState::Pushed(worker) {
             return Err(RecordError("a result of a task that is not there"));
         }
-        let (function, returns, actor) = (task.header.function, task.header.returns, task.actor());
+        let (function, returns, actor, is_stream) =
+            (task.header.function, task.header.returns, task.actor(), task.header.is_stream());
         // All of it is read before any of it counts: a worker that breaks the layout is dropped, and its task begins anew.
         let value = values.next_value().transpose()?;
         let rest: Vec<(Value, bool)> = std::iter::from_fn(|| values.next_value()).collect::<Result<_, _>>()?;
         let end = first as usize + usize::from(value.is_some()) + rest.len();
-        if end > returns as usize {
+        if is_stream {
+            self.check_stream_record(seq, first as usize..end, more)?;
+            if more {
+                self.expect_items(id, end as u32);
+            }
+        } else if end > returns as usize {
             return Err(RecordError("more results than the task has"));
-        }
-        if !more && end < returns as usize {
+        } else if !more && end < returns as usize {
             return Err(RecordError("fewer results than the task has"));
         }
         if !more {
@@ -333,8 +355,11 @@ impl Process {
         }
         if more {
             let task = self.tasks.get_mut(&seq).expect("results do not end a task before the last one");
-            task.arrived = task.arrived.max(end as u32);
+            task.arrived = task.arrived.max(end as u32 - u32::from(is_stream)); // items are numbered from 1
             return Ok(());
+        }
+        if is_stream {
+            self.stream_ended(id, !ok);
         }
         self.report(GraphEvent::Finished { seq, ok, run_time_us, worker, at_us: self.now.as_micros() });
         self.finish(seq);
@@ -360,12 +385,16 @@ impl Process {
     fn fail_one(&mut self, seq: u64, failure: &Value) {
         let id = TaskId { client: self.me, seq };
         let Some(task) = self.tasks.get(&seq) else { return };
-        let (returns, arrived, attempt) = (task.header.returns, task.arrived, task.header.attempt);
+        let (returns, arrived, attempt, is_stream) =
+            (task.header.returns, task.arrived, task.header.attempt, task.header.is_stream());
         for index in 0..returns {
-            if attempt > 0 && index >= arrived {
+            if attempt > 0 && index >= arrived && !is_stream {
                 self.actions.push_back(Action::Free(id.result(index))); // what a lost attempt may have written
             }
             self.own_value(id.result(index), failure.clone(), false);
+        }
+        if is_stream {
+            self.stream_ended(id, true);
         }
         let (worker, at_us) = (ClientId::default(), self.now.as_micros());
         self.report(GraphEvent::Finished { seq, ok: false, run_time_us: 0, worker, at_us });
@@ -446,7 +475,9 @@ impl Process {
     pub(super) fn void_lost_results(&mut self, worker: ClientId, seq: u64) {
         let Some(task) = self.tasks.get(&seq) else { return };
         let id = TaskId { client: self.me, seq };
-        for index in task.arrived..task.header.returns {
+        // Of a stream it is at most one: an item is sent before the next is written.
+        let silent = if task.header.is_stream() { task.arrived + 1..task.arrived + 2 } else { task.arrived..task.header.returns };
+        for index in silent {
             self.tell_scheduler(ToScheduler::ContainsNothing { object: id.result(index), worker });
         }
     }

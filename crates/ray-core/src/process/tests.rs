@@ -1,5 +1,7 @@
 //! Events in, list of actions out.
 
+mod streams;
+
 use super::*;
 use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec};
 use ray_protocol::record::flag;

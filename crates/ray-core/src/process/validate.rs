@@ -10,6 +10,7 @@ impl Process {
         self.validate_leases();
         self.validate_objects();
         self.validate_actors();
+        self.validate_streams();
     }
 
     fn validate_tasks(&self) {

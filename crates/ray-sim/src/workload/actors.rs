@@ -10,11 +10,11 @@ const NAMES: [&str; 3] = ["", "one", "two"];
 
 /// An actor a program has a handle of.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+pub(super) struct Known {
     /// Its number there.
-    at: usize,
+    pub(super) at: usize,
     /// Its calls may overtake each other.
-    unordered: bool,
+    pub(super) unordered: bool,
 }
 
 /// A driver that makes a few actors, or finds those of others, calls them, and gives their handles to tasks and to other actors.
@@ -129,7 +129,7 @@ fn call_a_few(author: &mut Author<'_>, scope: &mut Scope, actor: Known) {
     }
 }
 
-fn some_actor(author: &mut Author<'_>, driver: &mut Scope) -> Known {
+pub(super) fn some_actor(author: &mut Author<'_>, driver: &mut Scope) -> Known {
     let name = author.rng.pick(&NAMES);
     // Whether calls may overtake each other is the actor's own: whoever finds it by its name knows.
     let unordered = if name.is_empty() { author.rng.per_mille(300) } else { name == "two" };

@@ -1,6 +1,7 @@
 //! Workloads: programs whose outcome anyone can state, and what is done to the cluster while they run.
 
 mod actors;
+mod streams;
 mod tree;
 
 use crate::check::Faults;
@@ -97,13 +98,18 @@ pub fn plan(seed: u64) -> Plan {
     let mut actors_end = false;
     let drivers = author.rng.within(1, 4);
     for _ in 0..drivers {
-        let program = match author.rng.index(6) {
+        let program = match author.rng.index(8) {
             0 => tree::independent(&mut author),
             1 => tree::chain(&mut author),
             2 => tree::nested(&mut author),
             3 => {
                 actors_end = true;
                 actors::calls(&mut author)
+            }
+            4 => streams::streams(&mut author),
+            5 => {
+                actors_end = true;
+                streams::of_actors(&mut author)
             }
             _ => tree::anything(&mut author),
         };

@@ -27,20 +27,25 @@ __all__ = [
     "ObjectRef",
     "Zygote",
     "after_fork_in_child",
+    "await_group",
     "cancel",
     "cluster_info",
     "connect",
     "counters",
     "create_actor",
+    "create_group",
     "current_function_name",
+    "current_group",
     "disconnect",
     "draw_graph",
+    "enter_group",
     "explain",
     "find_actor",
     "finish_output",
     "forget",
     "get",
     "graph",
+    "group_rows",
     "held_resources",
     "identity",
     "inherit_environment",
@@ -55,9 +60,11 @@ __all__ = [
     "list_actors",
     "next_notices",
     "note_unfinished_output",
+    "object_rows",
     "put",
     "rebuild_actor",
     "rebuild_reference",
+    "remove_group",
     "run_worker",
     "running_task",
     "start_cluster",
@@ -119,6 +126,7 @@ class Completion:
 
 def is_ready(reference: ObjectRef[Any]) -> bool: ...
 def watch(reference: ObjectRef[Any]) -> bool: ...
+def object_rows() -> list[tuple[_Object, int, Literal["expected", "inline", "stored", "failed"], int | None]]: ...
 
 # -- tasks -----------------------------------------------------------------------------------------------------------------
 
@@ -150,6 +158,7 @@ class Caller:
         max_retries: int,
         export: Callable[[], tuple[int, str, bytes]],
         call_options: Callable[[], dict[str, Any]] | None = None,
+        capturable: bool = True,
     ) -> Caller: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
@@ -309,6 +318,23 @@ def next_notices(patience: float) -> list[Notice] | None: ...
 def key_value(
     operation: Literal["put", "get", "delete", "list"], key: bytes, value: bytes | None = None, overwrite: bool = True
 ) -> list[bytes]: ...
+
+# -- placement groups ------------------------------------------------------------------------------------------------------
+
+def create_group(
+    group: str,
+    *,
+    name: str,
+    namespace: str,
+    strategy: str,
+    bundles: Sequence[Sequence[tuple[str, float]]],
+    detached: bool,
+) -> str | None: ...
+def remove_group(group: str) -> None: ...
+def await_group(group: str, timeout: float | None) -> str | None: ...
+def group_rows() -> list[dict[str, Any]]: ...
+def enter_group(group: str | None, captures: bool) -> None: ...
+def current_group() -> tuple[str, bool] | None: ...
 
 # -- looking at it ---------------------------------------------------------------------------------------------------------
 

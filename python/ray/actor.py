@@ -8,7 +8,7 @@ import threading
 from functools import cached_property
 from typing import NamedTuple
 
-from ray import _core, options, serialization
+from ray import _core, options, placement, serialization
 from ray.remote_function import check_of
 from ray.signatures import make_signature
 
@@ -177,15 +177,16 @@ class _Metadata:
 
     def _create(self, args, kwargs, chosen, name, namespace):
         description = self.description.with_options(chosen)
+        needed, running, group = placement.place_actor(chosen, *options.actor_resources(chosen), self.class_name)
         details = {
             "name": name,
             "namespace": namespace,
             "max_concurrency": options.max_concurrency_of(chosen, description.is_async),
             "groups": dict(chosen.get("concurrency_groups") or {}),
             "resources": dict(options.actor_resources(chosen)[1]),
+            "placement_group": group,
             "handle": description.pickled(),
         }
-        placement, running = options.actor_resources(chosen)
         claim = _core.create_actor(
             (self._class_argument(), serialization.dumps(details), *args),
             kwargs,
@@ -195,7 +196,7 @@ class _Metadata:
             detached=chosen.get("lifetime") == "detached",
             max_restarts=chosen.get("max_restarts", 0),
             calls_at_once=details["max_concurrency"] + sum(details["groups"].values()),
-            placement=placement,
+            placement=needed,
             running=running,
             environment=[*_core.inherited_environment(), *options.environment_of(chosen)],
             handle=details["handle"],

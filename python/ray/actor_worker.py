@@ -73,6 +73,8 @@ def construct(actor_id, key, restarts, args, kwargs):
     _class_name = description.class_name
     from ray import process_title, task_setting, worker_main
 
+    if _details["placement_group"] is not None:
+        _core.enter_group(*_details["placement_group"])
     task_setting.settle_threads(_details["resources"].get("CPU", 0))
 
     worker_main.output_name = _class_name

@@ -354,21 +354,21 @@ def max_retries_of(chosen):
     return chosen.get("max_retries", default)
 
 
-def call_options_of(chosen):
+def call_options_of(chosen, captures=False):
     """How to get at what workers must know of a task's options, when it is submitted first; None when there is nothing.
 
     Returns:
         Callable[[], dict] | None: the dict as the native side takes it. It raises ValueError for what `check_submission` finds.
     """
     concerned = ("max_calls", "name", "num_gpus", "placement_group_bundle_index", "retry_exceptions", "runtime_env")
-    if not any(chosen.get(name) for name in (*concerned, "scheduling_strategy", "timeout")):
+    if not captures and not any(chosen.get(name) for name in (*concerned, "scheduling_strategy", "timeout")):
         return None
 
     def call_options():
         check_submission(chosen)
         # GPU memory is given back only when a process ends.
         most = chosen.get("max_calls", 1 if chosen.get("num_gpus") else 0)
-        return {"max_calls": most, "environment": environment_of(chosen), **_for_any_call(chosen)}
+        return {"max_calls": most, "environment": environment_of(chosen), "captures": captures, **_for_any_call(chosen)}
 
     return call_options
 

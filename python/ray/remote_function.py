@@ -1,6 +1,6 @@
 """Remote functions: what `@ray.remote` makes of a function."""
 
-from ray import _core, options
+from ray import _core, options, placement
 from ray.signatures import NOT_A_REFERENCE, make_signature
 
 
@@ -106,14 +106,16 @@ class RemoteFunction:
             self._refuse_stream(returns)
         returns = 1 if returns is None else returns
         declared = list(signature.returns) if signature.typed and signature.returns is not None else [None] * returns
+        resources, group = placement.place(chosen, options.resources_of(chosen), signature.name)
         return _core.Caller(
             check=self._check,
             declared=declared[:returns],
             returns=returns,
-            resources=options.resources_of(chosen),
+            resources=resources,
             max_retries=options.max_retries_of(chosen),
             export=self._export,
-            call_options=options.call_options_of(chosen),
+            call_options=options.call_options_of(chosen, captures=group is not None and group[1]),
+            capturable=not placement.says_where(chosen),
         )
 
     def _refuse_stream(self, returns):

@@ -280,6 +280,16 @@ impl Client {
 
     /// Asks the scheduler; waits for the whole answer.
     pub fn ask(&self, question: Question, interrupt: Interrupt<'_>) -> Result<Vec<AnswerPart>, WaitEnd> {
+        self.ask_until(question, Some(Instant::now() + Duration::from_secs(60)), interrupt)
+    }
+
+    /// Asks what the scheduler may answer only when something has happened; waits until then, or until `deadline`.
+    pub fn ask_until(
+        &self,
+        question: Question,
+        deadline: Option<Instant>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Vec<AnswerPart>, WaitEnd> {
         let request = {
             let mut state = self.shared.lock();
             let request = state.new_request();
@@ -290,10 +300,9 @@ impl Client {
             self.shared.act(&mut state);
             request
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let end = self.shared.wait_for_reply(Some(deadline), interrupt, &mut |state| {
-            state.answers.get(&request).is_some_and(|answer| answer.complete)
-        });
+        let end = self
+            .shared
+            .wait_for_reply(deadline, interrupt, &mut |state| state.answers.get(&request).is_some_and(|answer| answer.complete));
         let answer = self.shared.lock().answers.remove(&request);
         match end {
             WaitEnd::Ready => Ok(answer.map(|answer| answer.parts).unwrap_or_default()),

@@ -23,6 +23,8 @@ pub struct CallOptions {
     pub environment: Vec<(String, String)>,
     /// What it holds while it runs; None for one CPU, and for calls of actors.
     pub resources: Option<Resources>,
+    /// What it submits belongs to its placement group, unless it says otherwise.
+    pub captures: bool,
 }
 
 /// After which exceptions a call is to be tried again, as long as it has retries left.

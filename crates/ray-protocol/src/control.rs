@@ -3,8 +3,9 @@
 //! Every connection begins with [`Hello`]; anything else first, or another version, closes it. A message is one frame. Descriptors
 //! travel beside a frame, in the order its comment names.
 
+use crate::groups::{GroupRequest, GroupRow};
 use crate::ids::{ClientId, FunctionId, NodeId, ObjectId, SegmentId, TaskId};
-use crate::value::{Exit, Location, Resources, Value};
+use crate::value::{Exit, Failure, Location, Resources, Value};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Why a frame could not be understood.
@@ -276,6 +277,8 @@ pub enum Question {
     Counters,
     /// The list of actors.
     Actors,
+    /// Placement groups: making and removing them, too, since whoever does waits for the answer.
+    Groups(GroupRequest),
 }
 
 /// From the scheduler to a driver or worker.
@@ -319,8 +322,8 @@ pub enum FromScheduler {
     Unschedulable {
         /// The shape asked for.
         shape: Resources,
-        /// What is missing, for the user.
-        reason: String,
+        /// What becomes of tasks that want it.
+        failure: Failure,
     },
     /// A submitter opened a channel to you. Descriptors as in [`ToScheduler::OpenChannel`].
     ChannelOpened {
@@ -450,6 +453,8 @@ pub enum AnswerPart {
     Counters(Vec<(String, u64)>),
     /// Actors.
     Actors(Vec<ActorRow>),
+    /// Placement groups.
+    Groups(Vec<GroupRow>),
 }
 
 /// A task as the graph knows it.

@@ -25,6 +25,7 @@ extern crate alloc;
 mod as_bytes;
 pub mod call_options;
 pub mod control;
+pub mod groups;
 pub mod ids;
 pub mod record;
 pub mod value;

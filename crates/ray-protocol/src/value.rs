@@ -103,6 +103,10 @@ pub enum Failure {
         /// What is missing.
         reason: String,
     },
+    /// The placement group the task was to run in is no more.
+    TaskGroupRemoved,
+    /// The placement group the actor was to live in is no more.
+    ActorGroupRemoved,
     /// The task ran longer than it was allowed to, and was ended.
     TimedOut {
         /// The task's name.
@@ -177,7 +181,7 @@ impl Resources {
 
     /// The amount of one resource.
     pub fn amount(&self, name: &str) -> u64 {
-        self.0.iter().find(|(have, _)| have == name).map_or(0, |(_, amount)| *amount)
+        self.0.binary_search_by(|(have, _)| have.as_str().cmp(name)).map_or(0, |at| self.0[at].1)
     }
 
     /// Whether every amount here is at least what `wanted` asks for.
@@ -192,6 +196,7 @@ impl Resources {
                 mine.1 = mine.1.saturating_sub(*amount);
             }
         }
+        self.0.retain(|(_, amount)| *amount > 0);
     }
 
     /// Adds `other`.

@@ -39,11 +39,17 @@ impl Prepared {
         self.shown_as
     }
 
-    /// What travels with a task; None when it asks for nothing.
+    /// What travels with a task, which holds `captured` when it belongs to the placement group of what submits it; None when it asks for
+    /// nothing.
     #[inline]
-    pub(crate) fn bytes(&self) -> Option<Cow<'_, [u8]>> {
-        if context::inherits() {
-            return self.with_inherited().encode().map(Cow::Owned);
+    pub(crate) fn bytes(&self, captured: Option<&Resources>) -> Option<Cow<'_, [u8]>> {
+        if context::inherits() || captured.is_some() {
+            let mut options = self.with_inherited();
+            if let Some(resources) = captured {
+                options.resources = Some(resources.clone());
+                options.captures = true;
+            }
+            return options.encode().map(Cow::Owned);
         }
         self.encoded.as_deref().map(Cow::Borrowed)
     }
@@ -76,6 +82,7 @@ pub(crate) fn from_dict(given: &Bound<'_, PyDict>) -> PyResult<CallOptions> {
             "retry" => options.retry = retry(&value)?,
             "timeout" => options.timeout_us = (value.extract::<f64>()? * 1e6).clamp(1.0, u64::MAX as f64) as u64,
             "max_calls" => options.max_calls = value.extract()?,
+            "captures" => options.captures = value.extract()?,
             "environment" => options.environment = value.extract()?,
             other => return Err(pyo3::exceptions::PyKeyError::new_err(other.to_owned())),
         }

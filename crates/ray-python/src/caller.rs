@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use ray_client::{Client, Identity};
 use ray_core::process::{ShapeId, TaskSpec};
+use ray_protocol::groups;
 use ray_protocol::record::flag;
 use ray_protocol::value::RESOURCE_UNIT;
 use ray_protocol::{CallOptions, FunctionId, Resources, TaskId};
@@ -30,6 +31,8 @@ pub(crate) struct Caller {
     /// `() -> dict`: options that the worker must know, asked for at the first call. None: there are none.
     call_options: Option<Py<PyAny>>,
     prepared: OnceLock<Prepared>,
+    /// Whether it does not say where it is to run, so that it belongs to the placement group of what calls it.
+    capturable: bool,
 }
 
 /// What a cluster knows of the function. Names the membership without holding it: a function outlives many clusters.
@@ -43,7 +46,7 @@ struct Exported {
 #[pymethods]
 impl Caller {
     #[new]
-    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export, call_options=None))]
+    #[pyo3(signature = (*, check, declared, returns, resources, max_retries, export, call_options=None, capturable=true))]
     fn new(
         check: Py<Check>,
         declared: Vec<Option<Py<PyAny>>>,
@@ -52,9 +55,10 @@ impl Caller {
         max_retries: i32,
         export: Py<PyAny>,
         call_options: Option<Py<PyAny>>,
+        capturable: bool,
     ) -> Self {
         let (resources, exported, prepared) = (to_resources(resources), Mutex::new(None), OnceLock::new());
-        Caller { check, returns, declared, resources, max_retries, export, exported, call_options, prepared }
+        Caller { check, returns, declared, resources, max_retries, export, exported, call_options, prepared, capturable }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -79,7 +83,9 @@ impl Caller {
         let prepared = self.prepared.get().expect("made with the export");
         let mut arguments = Arguments::new(&client);
         let mut flags = call.flags;
-        if let Some(options) = prepared.bytes() {
+        let captured = if self.capturable { context::capturing_group() } else { None };
+        let captured = captured.map(|group| groups::grouped(&self.resources, &group));
+        if let Some(options) = prepared.bytes(captured.as_ref()) {
             flags |= flag::OPTIONS;
             arguments.add_raw(&options);
         }
@@ -92,7 +98,7 @@ impl Caller {
             body: std::mem::take(&mut arguments.body),
             inputs: std::mem::take(&mut arguments.inputs),
             nested: std::mem::take(&mut arguments.nested),
-            shape: exported.shape,
+            shape: captured.map_or(exported.shape, |resources| client.shape(&resources)),
             max_retries: self.max_retries,
             parent: context::parent(py),
             shown_as: prepared.shown_as(),

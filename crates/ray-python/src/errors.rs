@@ -76,6 +76,8 @@ pub(crate) fn failure(py: Python<'_>, bytes: &[u8]) -> PyErr {
                 PyErr::from_value(exceptions.getattr("TaskTimeoutError")?.call((), Some(&details))?)
             }
             Failure::ActorUnschedulable { reason } => exception(py, "ActorUnschedulableError", &reason),
+            Failure::TaskGroupRemoved => PyErr::from_value(exceptions.getattr("TaskPlacementGroupRemoved")?.call0()?),
+            Failure::ActorGroupRemoved => PyErr::from_value(exceptions.getattr("ActorPlacementGroupRemoved")?.call0()?),
         })
     };
     build().unwrap_or_else(|error| error)

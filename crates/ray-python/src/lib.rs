@@ -15,6 +15,7 @@ mod context;
 mod drawing;
 mod errors;
 mod execute;
+mod groups;
 mod ids;
 mod object_ref;
 mod objects;
@@ -39,15 +40,17 @@ mod _core {
     #[pymodule_export]
     use super::cluster::{start_cluster, stop_cluster};
     #[pymodule_export]
-    use super::context::{inherit_environment, inherited_environment};
+    use super::context::{current_group, enter_group, inherit_environment, inherited_environment};
     #[pymodule_export]
     use super::drawing::draw_graph;
     #[pymodule_export]
     use super::execute::{current_function_name, is_cancelled, is_interrupted, run_worker};
     #[pymodule_export]
+    use super::groups::{await_group, create_group, group_rows, remove_group};
+    #[pymodule_export]
     use super::object_ref::{ObjectRef, rebuild_reference};
     #[pymodule_export]
-    use super::objects::{Completion, cancel, get, is_ready, put, wait, watch};
+    use super::objects::{Completion, cancel, get, is_ready, object_rows, put, wait, watch};
     #[pymodule_export]
     use super::output::{finish_output, note_unfinished_output};
     #[pymodule_export]

@@ -270,6 +270,26 @@ pub(crate) fn is_ready(reference: &ObjectRef) -> PyResult<bool> {
     Ok(client.try_value(object).is_some())
 }
 
+/// The objects this process refers to: ((client, number, index), references to it, "expected", "inline", "stored" or "failed", its size in
+/// bytes or None).
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+pub(crate) fn object_rows(py: Python<'_>) -> PyResult<Vec<((u32, u64, u32), u32, &'static str, Option<u64>)>> {
+    let client = session::current(py)?;
+    Ok(client.with_process(|process| {
+        let row = |(object, claims, value): (ObjectId, u32, Option<&Value>)| {
+            let key = (object.task.client.0, object.task.seq, object.index);
+            match value {
+                None => (key, claims, "expected", None),
+                Some(Value::Inline(bytes)) => (key, claims, "inline", Some(bytes.len() as u64)),
+                Some(Value::Stored(location)) => (key, claims, "stored", Some(location.size_bytes)),
+                Some(Value::Failed(_)) => (key, claims, "failed", None),
+            }
+        };
+        process.objects().map(row).collect()
+    }))
+}
+
 /// Asks for a "ready" notice; False when the object exists already and none will come.
 #[pyfunction]
 pub(crate) fn watch(py: Python<'_>, reference: &ObjectRef) -> PyResult<bool> {

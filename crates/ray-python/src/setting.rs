@@ -4,6 +4,7 @@ use crate::context;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ray_client::{Client, Incoming};
+use ray_protocol::groups;
 use ray_protocol::value::RESOURCE_UNIT;
 use ray_protocol::{CallOptions, Resources};
 use std::sync::Mutex;
@@ -17,7 +18,7 @@ pub(crate) fn held_resources(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDict
     let held = HELD.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let Some(held) = held else { return Ok(None) };
     let dict = PyDict::new(py);
-    for (name, amount) in held.iter() {
+    for (name, amount) in groups::plain(&held).iter() {
         dict.set_item(name, amount as f64 / RESOURCE_UNIT as f64)?;
     }
     Ok(Some(dict))
@@ -27,6 +28,7 @@ pub(crate) fn held_resources(py: Python<'_>) -> PyResult<Option<Bound<'_, PyDict
 pub(crate) struct Setting<'py> {
     undo: Option<Bound<'py, PyAny>>,
     holds: bool,
+    in_group: bool,
 }
 
 /// Sets up what a task asks for.
@@ -37,13 +39,17 @@ pub(crate) fn begin<'py>(
     options: &CallOptions,
     name: &str,
 ) -> PyResult<Setting<'py>> {
-    let mut setting = Setting { undo: None, holds: false };
+    let mut setting = Setting { undo: None, holds: false, in_group: false };
     let (mut cpus, mut devices) = (1, None);
     if let Some(resources) = &options.resources {
-        cpus = resources.amount("CPU") / RESOURCE_UNIT;
-        devices = (resources.amount("GPU") > 0).then(|| client.devices(task.from));
+        cpus = groups::amount_of(resources, "CPU") / RESOURCE_UNIT;
+        devices = (groups::amount_of(resources, "GPU") > 0).then(|| client.devices(task.from));
         hold(Some(resources.clone()));
         setting.holds = true;
+        if let Some(group) = groups::group_of(resources) {
+            context::enter_group(Some(group.to_owned()), options.captures);
+            setting.in_group = true;
+        }
     }
     if !options.environment.is_empty() || devices.is_some() || cpus > 1 {
         let begin = py.import("ray.task_setting")?.getattr("begin")?;
@@ -68,6 +74,9 @@ impl Setting<'_> {
         }
         if self.holds {
             hold(None);
+        }
+        if self.in_group {
+            context::enter_group(None, false);
         }
     }
 }

@@ -73,7 +73,9 @@ impl Cause {
             | Failure::Deadlock { .. }
             | Failure::Unschedulable { .. }
             | Failure::TimedOut { .. }
-            | Failure::ActorUnschedulable { .. } => Cause::Unexpected,
+            | Failure::ActorUnschedulable { .. }
+            | Failure::TaskGroupRemoved
+            | Failure::ActorGroupRemoved => Cause::Unexpected,
         }
     }
 }

@@ -196,12 +196,12 @@ impl Process {
     }
 
     /// No worker of this shape will ever come: its tasks fail, saying so.
-    pub(super) fn shape_unschedulable(&mut self, resources: &Resources, reason: String) {
+    pub(super) fn shape_unschedulable(&mut self, resources: &Resources, failure: &Failure) {
         let shape = self.shape(resources);
         let state = &mut self.shapes[shape.0 as usize];
         state.wanted = 0;
         state.wishes = false;
-        let failure = Failure::Unschedulable { reason }.into_value();
+        let failure = failure.into_value();
         for seq in core::mem::take(&mut state.queue) {
             self.fail_task(seq, &failure);
         }

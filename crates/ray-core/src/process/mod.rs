@@ -222,7 +222,7 @@ impl Process {
         match message {
             FromScheduler::Grant { worker, node, shape, devices } => self.lease_granted(worker, node, &shape, &devices),
             FromScheduler::Revoke { worker } => self.lease_revoked(worker),
-            FromScheduler::Unschedulable { shape, reason } => self.shape_unschedulable(&shape, reason),
+            FromScheduler::Unschedulable { shape, failure } => self.shape_unschedulable(&shape, &failure),
             FromScheduler::Ready { object, value } => self.foreign_value(object, value),
             FromScheduler::Cancel { task, force, recursive } => {
                 self.cancel(task, force, recursive);

@@ -226,6 +226,11 @@ impl Process {
         self.objects.len()
     }
 
+    /// The objects this process has claims on: how many claims, and the value if there is one yet. In no particular order.
+    pub fn objects(&self) -> impl Iterator<Item = (ObjectId, u32, Option<&Value>)> {
+        self.objects.iter().map(|(object, entry)| (object, entry.local, entry.value.as_ref()))
+    }
+
     /// Tells the scheduler of an object before a reference to it leaves this process. Foreign objects are known to it already.
     pub fn share(&mut self, object: ObjectId) {
         let me = self.me;

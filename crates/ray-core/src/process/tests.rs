@@ -270,8 +270,9 @@ fn an_idle_lease_goes_instead_of_a_busy_one() {
 fn a_shape_no_node_has_fails_its_tasks() {
     let mut process = process();
     let result = submit(&mut process, &[]);
-    process.scheduler_said(at(0), FromScheduler::Unschedulable { shape: Resources::cpus(1), reason: String::from("too much") });
-    assert_eq!(failure_of(&process, result), Failure::Unschedulable { reason: String::from("too much") });
+    let failure = Failure::Unschedulable { reason: String::from("too much") };
+    process.scheduler_said(at(0), FromScheduler::Unschedulable { shape: Resources::cpus(1), failure: failure.clone() });
+    assert_eq!(failure_of(&process, result), failure);
 }
 
 #[test]

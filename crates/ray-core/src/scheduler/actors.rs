@@ -50,6 +50,17 @@ enum State {
     Dead(Vec<u8>),
 }
 
+impl Actor {
+    pub(super) fn is_detached(&self) -> bool {
+        self.spec.detached
+    }
+
+    /// What it needs to be placed.
+    pub(super) fn placement(&self) -> &ray_protocol::Resources {
+        &self.spec.placement
+    }
+}
+
 impl Scheduler {
     pub(super) fn actor_message(&mut self, client: ClientId, message: ActorMessage) {
         match message {
@@ -128,6 +139,10 @@ impl Scheduler {
     /// Finds a node for an actor and has a worker forked for it there; a fresh one, so that nothing of earlier tasks is in it.
     fn seek_place(&mut self, actor: TaskId) {
         let Some(entry) = self.actors.get(&actor).filter(|entry| entry.state == State::Pending) else { return };
+        if self.group_is_gone(&entry.spec.placement) {
+            self.actor_dies(actor, postcard_failure(&Failure::ActorGroupRemoved));
+            return;
+        }
         if let Some(reason) = self.never(&entry.spec.placement).filter(|_| self.config.fail_unschedulable) {
             let failure = Failure::ActorUnschedulable { reason };
             self.actor_dies(actor, postcard_failure(&failure));
@@ -295,6 +310,24 @@ impl Scheduler {
         }
     }
 
+    /// The placement group an actor belongs to is no more, and so is the actor.
+    pub(super) fn actor_loses_group(&mut self, actor: TaskId) {
+        let Some(entry) = self.actors.get_mut(&actor) else { return };
+        let reason = String::from("the actor died because its placement group was removed");
+        match entry.state.clone() {
+            State::Pending => self.actor_dies(actor, postcard_failure(&Failure::ActorGroupRemoved)),
+            State::Starting => {
+                let failure = self.death(actor, reason);
+                self.actor_dies(actor, failure);
+            }
+            State::Constructing(worker) | State::Alive(worker) => {
+                entry.final_reason.get_or_insert_with(|| reason.clone());
+                self.kill_worker(worker, reason);
+            }
+            State::Dead(_) => {}
+        }
+    }
+
     fn death(&self, actor: TaskId, reason: String) -> Vec<u8> {
         let class = self.actors[&actor].spec.class.clone();
         postcard_failure(&Failure::ActorDied { actor, class, reason, raised: Vec::new() })
@@ -317,6 +350,7 @@ impl Scheduler {
             entry.watchers.clear(); // they have heard all there will ever be to hear
         }
         self.release_creation(actor);
+        self.drop_groups_of_actor(actor);
         self.end_if_unreferenced(actor);
     }
 

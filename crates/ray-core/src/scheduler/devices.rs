@@ -1,6 +1,7 @@
 //! Which GPU of a node is whose. A task or actor that holds whole GPUs has them alone; parts of one are shared as long as they fit.
 
 use ray_protocol::Resources;
+use ray_protocol::groups::amount_of;
 use ray_protocol::value::RESOURCE_UNIT;
 
 /// The resource that consists of numbered things.
@@ -34,7 +35,7 @@ impl Devices {
 
     /// Whether this much can be assigned now: whole ones where it is one or more, else a part of one.
     pub(super) fn fit(&self, shape: &Resources) -> bool {
-        let amount = shape.amount(GPU);
+        let amount = amount_of(shape, GPU);
         match amount {
             0 => true,
             part if part < RESOURCE_UNIT => self.free.iter().any(|free| *free >= part),
@@ -44,7 +45,7 @@ impl Devices {
 
     /// Assigns what fits: the lowest numbers, and for a part the GPU of which least is left, so that whole ones stay whole.
     pub(super) fn assign(&mut self, shape: &Resources) -> Assigned {
-        let amount = shape.amount(GPU);
+        let amount = amount_of(shape, GPU);
         if amount == 0 {
             return Assigned::default();
         }

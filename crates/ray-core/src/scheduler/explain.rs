@@ -27,6 +27,7 @@ impl Scheduler {
                 wish.shape
             ));
         }
+        lines.extend(self.groups_in_words());
         for client in self.workers.keys() {
             lines.push(format!("worker {client} (pid {}): {}", self.clients[client].pid, self.worker_in_words(*client)));
         }

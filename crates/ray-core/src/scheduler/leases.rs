@@ -4,11 +4,11 @@
 //! lease per wish and round, so that nobody starves; clients whose task is blocked come first, because a slot is free only thanks to
 //! them and their children end the wait. When nothing is free, leases of others are asked back.
 
-use super::workers::{Spawning, Work};
+use super::workers::{Spawning, Work, for_users};
 use super::{Action, Scheduler};
 use crate::Time;
 use ray_protocol::control::FromScheduler;
-use ray_protocol::{ClientId, NodeId, Resources};
+use ray_protocol::{ClientId, Failure, NodeId, Resources};
 use std::time::Duration;
 
 /// How long a lease that was asked back counts as coming. Longer than a holder's tenure (5 ms) and a round trip.
@@ -39,9 +39,14 @@ impl Scheduler {
             }
             (None, 0) => {}
             (None, _) => {
+                if self.group_is_gone(&shape) {
+                    self.send(client, FromScheduler::Unschedulable { shape, failure: Failure::TaskGroupRemoved });
+                    return;
+                }
                 if let Some(reason) = self.never(&shape) {
                     if self.config.fail_unschedulable {
-                        self.send(client, FromScheduler::Unschedulable { shape, reason });
+                        let failure = Failure::Unschedulable { reason };
+                        self.send(client, FromScheduler::Unschedulable { shape, failure });
                         return;
                     }
                     let text = format!("A task waits for ever: {reason}. Ask for less, or start the cluster with more.");
@@ -65,7 +70,10 @@ impl Scheduler {
         }
         for wish in core::mem::take(&mut self.wishes) {
             match self.barren(&wish.shape) {
-                Some(reason) => self.send(wish.client, FromScheduler::Unschedulable { shape: wish.shape, reason }),
+                Some(reason) => {
+                    let failure = Failure::Unschedulable { reason };
+                    self.send(wish.client, FromScheduler::Unschedulable { shape: wish.shape, failure });
+                }
                 None => self.wishes.push_back(wish),
             }
         }
@@ -73,11 +81,15 @@ impl Scheduler {
 
     /// Why no node could ever grant this, or None.
     pub(super) fn never(&self, shape: &Resources) -> Option<String> {
-        if self.nodes.values().any(|node| node.alive && node.total.covers(shape)) {
+        if self.group_is_coming(shape) || self.nodes.values().any(|node| node.alive && node.total.covers(shape)) {
             return None;
         }
-        let nodes: Vec<String> =
-            self.nodes.values().filter(|node| node.alive).map(|node| format!("node {} has {}", node.id, node.total)).collect();
+        let nodes: Vec<String> = self
+            .nodes
+            .values()
+            .filter(|node| node.alive)
+            .map(|node| format!("node {} has {}", node.id, for_users(&node.total)))
+            .collect();
         Some(format!("it asks for {shape}, which no node of this cluster has ({})", nodes.join("; ")))
     }
 
@@ -219,7 +231,7 @@ impl Scheduler {
 
     /// When leases other than those asked for are to be asked for.
     pub(super) fn revoke_deadline(&self) -> Option<Time> {
-        if self.wishes.is_empty() && !self.has_pending_actors() {
+        if self.wishes.is_empty() && !self.has_pending_actors() && !self.has_pending_groups() {
             return None;
         }
         let asked = self.workers.values().filter(|worker| !worker.is_blocked).filter_map(|worker| match &worker.work {

@@ -16,7 +16,7 @@
 //! # Invariants (checked by [`Scheduler::validate`] after each event in tests and in the simulator)
 //!
 //! - S-1 A worker is leased to at most one client.
-//! - S-2 A node's resources in use are the sum of what its unblocked leases and its actors hold.
+//! - S-2 A node's resources in use are the sum of what its unblocked leases, its actors and the bundles of placement groups hold.
 //! - S-3 A shared object is forgotten when no client's holds and no containing object are left, and not before.
 //! - S-4 Nothing refers to a client that is gone.
 //! - S-5 A dead actor without handles is in the line of those to be forgotten, and that line is bounded.
@@ -28,6 +28,7 @@ mod deadlock;
 mod devices;
 mod explain;
 mod graph;
+mod groups;
 mod leases;
 mod objects;
 mod workers;
@@ -193,6 +194,9 @@ pub struct Scheduler {
     pending_actors: BTreeSet<TaskId>,
     /// Dead ones without handles, in the order in which they will be forgotten.
     dead_actors: VecDeque<TaskId>,
+    /// Placement groups by id.
+    groups: BTreeMap<String, groups::Group>,
+    next_group: u64,
     key_values: BTreeMap<Vec<u8>, Vec<u8>>,
     deadlock_check: Option<deadlock::Check>,
     pending_answers: Vec<graph::PendingAnswer>,
@@ -227,6 +231,8 @@ impl Scheduler {
             actor_names: BTreeMap::new(),
             pending_actors: BTreeSet::new(),
             dead_actors: VecDeque::new(),
+            groups: BTreeMap::new(),
+            next_group: 0,
             key_values: BTreeMap::new(),
             deadlock_check: None,
             pending_answers: Vec::new(),
@@ -264,6 +270,7 @@ impl Scheduler {
             Event::NodeLost { node, reason } => self.node_lost(node, &reason),
             Event::Tick => self.tick(),
         }
+        self.place_pending_groups();
         self.place_pending_actors();
         self.place();
     }
@@ -354,6 +361,7 @@ impl Scheduler {
         self.drop_claims(client, &exit);
         self.expect_debts();
         self.drop_actor_claims(client, gone.job.is_some());
+        self.drop_groups_of(client, gone.job.is_some());
         self.graph.client_gone(client);
         self.flush_answers_without(client);
         let shared: Vec<ObjectId> = self.objects_of(client).map(|(object, _)| object).collect();
@@ -410,6 +418,7 @@ impl Scheduler {
                 let rows = self.actor_rows();
                 self.answer(client, request, AnswerPart::Actors(rows));
             }
+            Question::Groups(what) => self.group_asked(client, request, what),
         }
     }
 
@@ -451,8 +460,8 @@ impl Scheduler {
             .map(|node| NodeRow {
                 node: node.id,
                 alive: node.alive,
-                total: node.total.clone(),
-                available: available(node),
+                total: workers::for_users(&node.total),
+                available: workers::for_users(&available(node)),
                 store_socket: node.store_socket.clone(),
                 store_capacity_bytes: node.store_capacity_bytes,
             })

@@ -1,5 +1,7 @@
 //! Events in, list of actions out.
 
+mod groups;
+
 use super::*;
 use ray_protocol::FunctionId;
 use ray_protocol::control::{ActorMessage, ActorNotice, ActorSpec, GraphEvent, RunningTask};
@@ -186,7 +188,7 @@ fn what_no_node_has_is_refused_with_a_reason() {
     let shape = Resources::cpus(4);
     let actions = cluster.says(DRIVER, ToScheduler::WantLeases { shape, count: 1, near: None });
     assert!(
-        matches!(&actions[..], [Action::Client(DRIVER, FromScheduler::Unschedulable { reason, .. })] if reason.contains("CPU: 4"))
+        matches!(&actions[..], [Action::Client(DRIVER, FromScheduler::Unschedulable { failure: Failure::Unschedulable { reason }, .. })] if reason.contains("CPU: 4"))
     );
 }
 

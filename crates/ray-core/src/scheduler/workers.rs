@@ -4,7 +4,7 @@ use super::devices::{Assigned, Devices};
 use super::{Action, NodeConfig, Scheduler};
 use crate::Time;
 use ray_protocol::control::{SchedulerToStore, ToZygote};
-use ray_protocol::value::Exit;
+use ray_protocol::value::{Exit, RESOURCE_UNIT};
 use ray_protocol::{ClientId, NodeId, Resources};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) alive: bool,
     pub(super) total: Resources,
-    /// What unblocked leases and actors hold. May exceed `total` for a while: a task whose wait ended goes on at once.
+    /// What unblocked leases, actors and bundles of placement groups hold. May exceed `total` for a while: a task whose wait ended goes
+    /// on at once.
     pub(super) in_use: Resources,
     pub(super) devices: Devices,
     /// Workers kept ready, leased ones included.
@@ -101,12 +102,30 @@ impl Dying {
     }
 }
 
+/// What only this node has, for those who are to run there and nowhere else: as much of it as anybody may ask for.
+fn own_name(id: NodeId) -> Resources {
+    Resources::new([(format!("{OWN_NAME}{:056x}", id.0), 1_000_000 * RESOURCE_UNIT)])
+}
+
+/// How the names of such resources begin.
+const OWN_NAME: &str = "node_id:";
+
+/// Resources as users know them.
+pub(super) fn for_users(resources: &Resources) -> Resources {
+    let known = resources.iter().filter(|(name, _)| !name.starts_with(OWN_NAME));
+    Resources::new(known.map(|(name, amount)| (name.to_owned(), amount)))
+}
+
 impl Node {
     pub(super) fn new(id: NodeId, config: &NodeConfig) -> Node {
         Node {
             id,
             alive: true,
-            total: config.resources.clone(),
+            total: {
+                let mut total = config.resources.clone();
+                total.add(&own_name(id));
+                total
+            },
             in_use: Resources::default(),
             devices: Devices::new(&config.resources),
             target: config.workers,
@@ -144,7 +163,8 @@ impl Node {
 
     /// Whether this much is free, down to single GPUs.
     pub(super) fn has_room(&self, shape: &Resources) -> bool {
-        self.available().covers(shape) && self.devices.fit(shape)
+        let enough = |(name, amount)| self.total.amount(name).saturating_sub(self.in_use.amount(name)) >= amount;
+        shape.iter().all(enough) && self.devices.fit(shape)
     }
 }
 
@@ -423,6 +443,7 @@ impl Scheduler {
         for actor in unborn.into_iter().filter_map(|what| what.actor) {
             self.actor_worker_lost(actor, &Exit { note: format!("node {node} was lost: {reason}"), ..Exit::default() });
         }
+        self.groups_lost_with(node);
         self.objects_lost_with(node, reason);
         if self.nodes.values().all(|node| !node.alive) {
             self.end(&format!("its last node was lost: {reason}"));
@@ -446,7 +467,7 @@ impl Scheduler {
 
     pub(super) fn validate_workers(&self) {
         for node in self.nodes.values() {
-            let mut in_use = Resources::default();
+            let mut in_use = self.bundles_on(node.id);
             for what in node.spawning.values() {
                 in_use.add(&what.holds);
             }

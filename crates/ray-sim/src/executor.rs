@@ -57,9 +57,7 @@ impl Cluster {
         if self.procs[proc].frame.is_some() {
             self.step(proc)?;
         } else if self.procs[proc].retires {
-            if self.core(proc).expects_news() {
-                self.run_soon(proc, 1000 * MICRO);
-            } else {
+            if !self.core(proc).expects_news() {
                 self.tally.count("workers that ended by themselves");
                 self.say(proc, ToScheduler::Retire { waits: false });
                 self.leaves(proc);

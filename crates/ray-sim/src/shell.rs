@@ -62,6 +62,9 @@ impl Cluster {
             }
         }
         self.core(proc).validate();
+        if self.procs[proc].retires && !self.core(proc).expects_news() {
+            self.run_soon(proc, MICRO);
+        }
         self.set_timer(proc);
         Ok(())
     }

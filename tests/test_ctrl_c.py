@@ -55,7 +55,7 @@ say("works on")
 #: By name: what runs when Ctrl-C comes.
 PLACES = {
     "get": "say('here'); ray.get(sleep.remote(3600))",
-    "get of many": "say('here'); ray.get([double.remote(1), sleep.remote(3600), sleep.remote(3600)])",
+    "get of many": "say('here'); ray.get([double.remote(1), sleep.remote(3600), double.remote(2)])",
     "get with a time limit": "say('here'); ray.get(sleep.remote(3600), timeout=3600)",
     "wait": "say('here'); ray.wait([sleep.remote(3600)])",
     "as_completed": "say('here'); list(ray.as_completed([double.remote(1), sleep.remote(3600)]))",

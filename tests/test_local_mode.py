@@ -315,6 +315,47 @@ def test_a_cluster_before_and_after():
     ray.shutdown()
 
 
+@ray.remote
+def count(n):
+    for number in range(n):
+        if number == 3:
+            raise KeyError("lost")
+        yield number
+
+
+@ray.remote
+class Source:
+    def numbers(self):
+        yield from (1, 2)
+
+    async def letters(self):
+        yield "a"
+
+
+@pytest.mark.usefixtures("local")
+class TestGenerators:
+    def test_a_function_that_yields_gives_references(self):
+        assert [ray.get(ref) for ref in count.remote(3)] == [0, 1, 2]
+
+    def test_an_error_comes_after_what_was_yielded(self):
+        refs = list(count.remote(9))
+        assert ray.get(refs[:3]) == [0, 1, 2]
+        with pytest.raises(KeyError):
+            ray.get(refs[3])
+        assert len(refs) == 4
+
+    def test_dynamic_results(self):
+        assert ray.get(list(ray.get(count.options(num_returns="dynamic").remote(2)))) == [0, 1]
+
+    def test_a_fixed_number_of_results(self):
+        assert ray.get(count.options(num_returns=2).remote(2)) == [0, 1]
+
+    def test_methods(self):
+        source = Source.remote()
+        assert [ray.get(ref) for ref in source.numbers.remote()] == [1, 2]
+        assert [ray.get(ref) for ref in source.letters.remote()] == ["a"]
+
+
 @pytest.mark.usefixtures("python_mode")
 class TestPythonMode:
     def test_calls_return_values(self):

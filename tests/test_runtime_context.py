@@ -148,9 +148,7 @@ class TestInATask:
         assert ray.get(look.remote()) == (None, False)
         group = ray.util.placement_group([{"CPU": 1}])
         ray.get(group.ready())
-        strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
-            group, placement_group_capture_child_tasks=True
-        )
+        strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
         assert ray.get(look.options(scheduling_strategy=strategy).remote()) == (group.id.hex(), True)
         ray.util.remove_placement_group(group)
 

@@ -7,7 +7,6 @@ use crate::context;
 use crate::generator::ObjectRefGenerator;
 use crate::object_ref::ObjectRef;
 use crate::session;
-use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -80,10 +79,6 @@ impl Caller {
             Some(client) => client,
             None => match session::local_mode(py)? {
                 Some(local) => {
-                    if self.results.is_stream || self.results.is_dynamic {
-                        let text = "Generators are not possible in local mode. Start a cluster, or give the number of values with num_returns=.";
-                        return Err(PyNotImplementedError::new_err(text));
-                    }
                     let function = self.export.bind(py).getattr("__self__")?;
                     return local.call_method1("submit", (function, self.results.returns, &call.args, call.kwargs.as_ref()));
                 }

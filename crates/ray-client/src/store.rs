@@ -414,6 +414,8 @@ impl Client {
     pub fn fetch(&self, object: ObjectId, from: Location, interrupt: Interrupt<'_>) -> Result<Location, StoreError> {
         {
             let mut state = self.reach_store(interrupt)?;
+            // The scheduler hears of the copy from the store; a copy of what it does not know would be freed.
+            state.announce_shared();
             if state.segments.fetched.join(object) {
                 state.segments.send(&ToStore::Fetch { object, from }, Vec::new());
                 self.shared.flush_store(&mut state);

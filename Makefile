@@ -37,7 +37,9 @@ test: $(DONE)/package $(DONE)/test ## install the package and run all tests
 	else \
 	    cargo test --locked --workspace --exclude ray-python --no-fail-fast; \
 	fi
-	$(PY) -m pytest
+# These are real processes on whatever machine this is, which may stall for seconds: what failed is asked once more, alone, and both runs
+# are shown. It fails if it fails twice.
+	$(PY) -m pytest || $(PY) -m pytest --last-failed --last-failed-no-failures none
 
 # The stub of the extension is compared with the extension itself, once there is one.
 STUB := $(wildcard python/ray/_core.pyi)

@@ -7,6 +7,7 @@ several test runs on one machine do not see each other, and what a test leaves i
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from pathlib import Path
@@ -17,6 +18,10 @@ from support import MARK, WATCHDOG_S, ours, wait_until
 
 os.environ[MARK] = uuid.uuid4().hex
 _FAILED = pytest.StashKey[bool]()
+
+# A shell that runs us in the background has us ignore Ctrl-C, and what tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

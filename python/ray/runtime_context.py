@@ -99,6 +99,13 @@ def _actor():
     return module if module is not None and module.is_actor() else None
 
 
+def _required_actor():
+    actor = _actor()
+    if actor is None:
+        raise RuntimeError("This method is only available in an actor.")
+    return actor
+
+
 def _call():
     """The call that runs here, in an actor that runs many."""
     module = _actor()
@@ -190,10 +197,7 @@ class RuntimeContext:
         Raises:
             RuntimeError: this process is no actor.
         """
-        actor = _actor()
-        if actor is None:
-            raise RuntimeError("This method is only available in an actor.")
-        return actor.handle()
+        return _required_actor().handle()
 
     @property
     def was_current_actor_reconstructed(self):
@@ -202,10 +206,7 @@ class RuntimeContext:
         Raises:
             RuntimeError: this process is no actor.
         """
-        actor = _actor()
-        if actor is None:
-            raise RuntimeError("This method is only available in an actor.")
-        return actor._restarts > 0
+        return _required_actor()._restarts > 0
 
     def get_assigned_resources(self):
         """dict[str, float]: what the running task, or the actor, holds.

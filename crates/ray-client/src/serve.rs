@@ -250,12 +250,10 @@ impl Client {
             state.process.release(object);
         }
         state.serving.limits.end(task.task());
-        self.shared.say_contents(&mut state, task.task());
+        self.shared.announce_results(&mut state, task.task());
         if task.header.is_stream() {
             state.serving.consumed.remove(&task.task());
         }
-        state.announce_shared();
-        state.segments.announce_sealed();
         if state.serving.answered == Some(task.task()) {
             self.shared.act(&mut state);
             return;
@@ -382,12 +380,18 @@ pub enum Work {
 }
 
 impl Shared {
-    /// The results of a task are about to be sent: the scheduler hears what is inside them before anybody can read them.
+    /// The results of a task are about to be sent. Before anybody can read them, the scheduler hears what is inside them and the store
+    /// what was sealed for them.
     #[inline]
-    pub(crate) fn say_contents(&self, state: &mut State, task: TaskId) {
-        if state.serving.contained.is_empty() {
-            return;
+    pub(crate) fn announce_results(&self, state: &mut State, task: TaskId) {
+        if !state.serving.contained.is_empty() {
+            self.say_contents(state, task);
         }
+        state.announce_shared();
+        state.segments.announce_sealed();
+    }
+
+    fn say_contents(&self, state: &mut State, task: TaskId) {
         for (result, inner) in state.serving.contents_of(task) {
             state.process.result_contains(result, &inner);
             for &object in &inner {

@@ -124,9 +124,7 @@ impl Client {
     /// Sends one item to a stream's submitter.
     pub fn send_item(&self, task: TaskId, record: &[u8]) {
         let mut state = self.shared.lock();
-        self.shared.say_contents(&mut state, task);
-        state.announce_shared();
-        state.segments.announce_sealed();
+        self.shared.announce_results(&mut state, task);
         if state.serving.reply(task.client, &[record]) {
             self.shared.retry_soon(&mut state);
         }

@@ -131,11 +131,6 @@ impl Placed {
         self.location.offset as usize
     }
 
-    /// Where it is.
-    pub fn location(&self) -> Location {
-        self.location
-    }
-
     /// The object is complete: from now on it never changes, and others may read it.
     pub fn seal(mut self, object: ObjectId) -> Location {
         self.sealed = true;
